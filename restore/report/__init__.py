@@ -1,0 +1,1 @@
+"""Owns the pages where people look at before and after."""
