@@ -1,0 +1,263 @@
+"""Owns the words that plan, workers, driver and reporter exchange: what is to do, what came of it.
+
+Plain data and two protocols; nothing here touches a disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from restore.errors import ExitCode
+
+if TYPE_CHECKING:
+    from restore.formats import Header
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """What tells one version of a source file from another."""
+
+    size: int
+    """Bytes."""
+    mtime_ns: int
+    inode: int
+    sha256: str | None = None
+    """Known when somebody read the whole file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """What a worker had to change because memory ran out; a resume repeats it, so that pixels stay the same."""
+
+    tile_px: int
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One source file that is to become one target file."""
+
+    relative: Path
+    """The source, relative to IN; names are bytes-exact (`os.fsencode` gives back the bytes on disk)."""
+    source: Path
+    """The source, openable."""
+    target: Path
+    """The result, relative to the output root."""
+    header: Header
+    source_state: SourceState
+    format: str
+    """A key of `formats.FORMATS`: what the target is written as."""
+    output_width_px: int
+    output_height_px: int
+    """Of one page (of one face for a cube strip), as planned from the header."""
+    deviation: Deviation | None = None
+    """What an earlier, interrupted attempt at the same work had to settle for; the worker starts with it."""
+
+    @property
+    def in_pixels(self) -> int:
+        """Over all pages."""
+        return self.header.width * self.header.height * max(1, self.header.pages)
+
+    @property
+    def out_pixels(self) -> int:
+        """Over all pages."""
+        return self.output_width_px * self.output_height_px * max(1, self.header.pages)
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """A file that is no image and is carried along as it is."""
+
+    relative: Path
+    """Relative to IN, and to the output root."""
+    source: Path
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A file that fails without being tried: it counts as failed when the run ends."""
+
+    relative: Path
+    error: str
+
+    def __str__(self) -> str:
+        return f"{printable(self.relative)}: {self.error}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that is known before anything is written."""
+
+    jobs: tuple[Job, ...]
+    done: int
+    """Images that an earlier run finished and that need nothing."""
+    others: tuple[Other, ...]
+    """Files to copy along, now; empty without `copy_others`."""
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+    """What a person should know before the run, a line each."""
+    fingerprint: str
+    """Of the recipe."""
+    free_bytes: int | None = None
+    """On the disk of the output; None where the system doesn't tell."""
+    estimated_bytes: int = 0
+    """Typical size of everything that will be written."""
+    others_done: int = 0
+
+    @property
+    def in_pixels(self) -> int:
+        return sum(job.in_pixels for job in self.jobs)
+
+    @property
+    def out_pixels(self) -> int:
+        return sum(job.out_pixels for job in self.jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a worker found out and did while it made one result; all of it goes to the journal."""
+
+    traits_because: str = ""
+    """`Traits.because`: what the texture was taken for, and why."""
+    tile_px: int | None = None
+    halo_px: int | None = None
+    drift: float | None = None
+    """Colour drift against the area-averaged source (unit: see `color.drift`)."""
+    seconds: float = 0.0
+    """Spent on this file."""
+    in_pixels: int = 0
+    out_pixels: int = 0
+    deviation: Deviation | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A checked, fsynced result under a temporary name, ready for the driver to publish."""
+
+    job: Job
+    temporary: Path
+    """Relative to the output root, in the target's own directory."""
+    size: int
+    """Bytes of the file."""
+    sha256: str
+    """Of the file."""
+    facts: Facts
+
+
+class FailureKind(StrEnum):
+    """Why one file failed, as far as somebody acts on it."""
+
+    IMAGE = "image"  # the file can't be read, or its result can't be made or written
+    CHANGED = "changed"  # the source is not the one that was planned: run again
+    CHECK = "check"  # the result did not pass its check
+    MEMORY = "memory"  # even the smallest tile did not fit
+    DISK_FULL = "disk full"  # stops the run; it can be resumed
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """This file gave no result."""
+
+    job: Job
+    error: str
+    """Names the fact and the way out; the file is in `job`."""
+    kind: FailureKind = FailureKind.IMAGE
+    facts: Facts = Facts()
+
+
+@dataclass(frozen=True, slots=True)
+class Deviated:
+    """Said by a worker at once when memory ran out and an image restarts; its result follows later."""
+
+    job: Job
+    deviation: Deviation
+
+
+class Status(StrEnum):
+    DONE = "done"
+    FAILED = "failed"
+    COPIED = "copied"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one file, after it was published (or given up)."""
+
+    relative: Path
+    status: Status
+    job: Job | None = None
+    """None for a copied file and for one whose header could not be read."""
+    error: str | None = None
+    kind: FailureKind | None = None
+    output_bytes: int = 0
+    facts: Facts = Facts()
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What came of a run."""
+
+    exit_code: ExitCode
+    done: int
+    """Images finished now."""
+    already_done: int
+    failed: int
+    copied: int
+    remaining: int
+    """Images not reached, or dropped: a resume takes them up."""
+    in_pixels: int
+    out_pixels: int
+    output_bytes: int
+    seconds: float
+    """Wall time of the run, planning not counted."""
+    reason: str | None = None
+    """Why it ended early, and how to resume; None when it didn't."""
+
+    @property
+    def megapixels_per_second(self) -> float:
+        """Of the output."""
+        return self.out_pixels / 1e6 / self.seconds if self.seconds > 0 else 0.0
+
+
+class Worker(Protocol):
+    """Turns jobs into staged results."""
+
+    def process(self, jobs: Iterable[Job]) -> Iterator[Staged | Failed | Deviated]:
+        """A STREAM: pulls jobs lazily (from any one thread at a time), a few ahead, so that reading, computing and
+        staging overlap; gives exactly one Staged or Failed a job, in any order.
+
+        When `jobs` ends early (an interruption) it finishes what it pulled.  When the generator is closed it drops
+        everything at once.  May raise DiskFullError: that stops the run.
+        """
+        ...
+
+
+class Reporter(Protocol):
+    """Shows a run to a person or a machine.  Calls never overlap; `on_started` may come from another thread."""
+
+    def on_plan(self, plan: Plan) -> None: ...
+
+    def on_started(self, job: Job) -> None: ...
+
+    def on_outcome(self, outcome: Outcome) -> None: ...
+
+    def on_note(self, note: str) -> None: ...
+
+    def on_end(self, summary: Summary) -> None: ...
+
+
+def printable(path: Path) -> str:
+    """The path as text that any terminal, log or JSON takes: undecodable bytes as `\\xNN`, control characters too."""
+    text = (
+        str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    )
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
