@@ -255,9 +255,5 @@ class Reporter(Protocol):
 
 def printable(path: Path) -> str:
     """The path as text that any terminal, log or JSON takes: undecodable bytes as `\\xNN`, control characters too."""
-    text = (
-        str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    )
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
-    )
+    text = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,160 @@
+"""Owns where a run reads, writes and remembers, and refuses places that can't work, before anything is written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from restore.batch.job import printable
+from restore.errors import SetupError
+from restore.formats import SUFFIXES
+from restore.recipe import RunOptions
+
+STATE_NAME = ".restore"
+JOURNAL_NAME = "journal.sqlite"
+LOCK_NAME = "lock"
+NETWORK_FILESYSTEMS = frozenset(
+    ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ncpfs", "ceph", "glusterfs", "lustre", "beegfs", "gpfs")
+    + ("orangefs", "ocfs2", "gfs2", "vboxsf", "prl_fs", "davfs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph")
+    + ("fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "fuse.davfs", "fuse.vmhgfs-fuse")
+)
+"""Where SQLite's journal isn't safe: locks and shared memory don't reach across hosts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where one run's things lie."""
+
+    source: Path
+    """A directory, or the one file."""
+    root: Path
+    """The output root."""
+    target_name: str | None
+    """The result's name below `root` where the user named the output file; else None."""
+    state: Path
+    """Directory of the journal."""
+    lock: Path
+    """Held while a run works on this output."""
+    network: bool
+    """The output lies on a network filesystem."""
+    notes: tuple[str, ...] = ()
+
+
+def find_places(options: RunOptions) -> Places:
+    """Decides where everything lies and checks it; writes nothing.  Raises SetupError.
+
+    With one file as IN, OUT is a directory if it exists as one or if its suffix is no image's; else it is the name of
+    the result, and its suffix says the format.
+    """
+    source, target = options.source, options.target
+    if not source.exists():
+        raise SetupError(f"{printable(source)}: no such file or folder: give an image or a folder of images")
+    if not os.access(source, os.R_OK | (os.X_OK if source.is_dir() else 0)):
+        raise SetupError(f"{printable(source)}: can't be read: check its permissions")
+    if source.is_dir():
+        _check_nesting(source, target)
+        root, target_name = target, None
+    else:
+        named = not target.is_dir() and target.suffix.lower() in SUFFIXES
+        root, target_name = (target.parent, target.name) if named else (target, None)
+        if (root / (target_name or source.name)).resolve() == source.resolve():
+            raise SetupError(f"{printable(target)}: the result would replace its own source: name another output")
+    _check_writable(root)
+    return _with_state(options, source, root, target_name)
+
+
+def filesystem_type(path: Path) -> str | None:
+    """Of the mount that holds `path` (or its nearest existing parent); None where the system doesn't tell."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    except OSError:
+        return None
+    device = os.stat(nearest_existing(path)).st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}".encode()
+    for line in lines:
+        before, _, after = line.partition(b" - ")
+        if before.split(b" ")[2] == wanted:
+            return os.fsdecode(after.split(b" ")[0])
+    return _filesystem_by_mount_point(os.fsencode(nearest_existing(path).resolve()), lines)
+
+
+def _filesystem_by_mount_point(path: bytes, lines: list[bytes]) -> str | None:
+    """For filesystems whose files have other device numbers than their mount (btrfs, some network ones)."""
+    best = (-1, "")
+    for line in lines:
+        before, _, after = line.partition(b" - ")
+        point = before.split(b" ")[4].decode("unicode_escape").encode("latin-1").rstrip(b"/")
+        if (path + b"/").startswith(point + b"/") and len(point) >= best[0]:
+            best = (len(point), os.fsdecode(after.split(b" ")[0]))
+    return best[1] or None
+
+
+def nearest_existing(path: Path) -> Path:
+    """`path`, or the first of its parents that exists."""
+    for one in (path, *path.absolute().parents):
+        if one.exists():
+            return one
+    return Path(path.absolute().anchor)
+
+
+def _with_state(options: RunOptions, source: Path, root: Path, target_name: str | None) -> Places:
+    network = filesystem_type(root) in NETWORK_FILESYSTEMS
+    key = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
+    local = platformdirs.user_state_path("restore") / "outputs" / key
+    notes: tuple[str, ...] = ()
+    if options.state is not None:
+        state = options.state / key
+    elif target_name is not None or not source.is_dir():
+        state = local  # one picture: no state folder is left beside it
+    elif network:
+        state = local
+        note = (
+            f"{printable(root)} is on a network filesystem ({filesystem_type(root)}), where the journal isn't safe: "
+            f"it is kept in {printable(state)} on this machine, so resume from here, or give --state"
+        )
+        notes = (note,)
+    else:
+        state = root / STATE_NAME
+    if state != root / STATE_NAME and (kind := filesystem_type(state)) in NETWORK_FILESYSTEMS:
+        raise SetupError(
+            f"{printable(state)}: is on a network filesystem ({kind}), where the journal isn't safe: give --state with a "
+            "folder on a local disk"
+        )
+    lock = (root / STATE_NAME if source.is_dir() else state) / LOCK_NAME
+    return Places(source, root, target_name, state, lock, network, notes)
+
+
+def _check_nesting(source: Path, target: Path) -> None:
+    inside, outside = source.resolve(), target.resolve()
+    if inside == outside:
+        raise SetupError(f"{printable(target)}: input and output are the same folder: name another output")
+    if outside.is_relative_to(inside):
+        raise SetupError(
+            f"{printable(target)}: the output lies inside the input {printable(source)}, and would be read again "
+            "by the next run: name an output outside"
+        )
+    if inside.is_relative_to(outside):
+        raise SetupError(
+            f"{printable(source)}: the input lies inside the output {printable(target)}, where results could replace "
+            "sources: name another output"
+        )
+
+
+def _check_writable(root: Path) -> None:
+    if root.exists() and not root.is_dir():
+        raise SetupError(f"{printable(root)}: is a file, and the output must be a folder: name another output")
+    if root.is_symlink() and not root.exists():
+        raise SetupError(f"{printable(root)}: is a symbolic link to nothing: make its folder or name another output")
+    existing = nearest_existing(root)
+    if not existing.is_dir():
+        raise SetupError(f"{printable(existing)}: is a file where the output needs a folder: name another output")
+    read_only = False
+    if hasattr(os, "statvfs"):
+        read_only = bool(os.statvfs(existing).f_flag & os.ST_RDONLY)
+    if read_only or not os.access(existing, os.W_OK | os.X_OK):
+        why = "its filesystem is read-only" if read_only else "no permission"
+        raise SetupError(f"{printable(existing)}: can't be written ({why}): name another output")
