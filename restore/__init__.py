@@ -1,0 +1,43 @@
+"""restore: upscales whole folders of game textures; same tree, names and formats, nothing lost.
+
+The map, in the order in which imports may point (only to modules further up):
+
+    errors    what can go wrong, and the exit codes
+    image     the one in-memory picture, and how its file held it
+    recipe    everything that decides pixels; its fingerprint
+    ops       the only door to native code: schema, plain-torch reference, compiled kernels
+    device    devices, precisions, free memory
+    traits    what is this texture? content, use of alpha, wrap: decided once, with a reason
+    formats   bytes on disk, and the limited child process that decodes them
+    models    catalogue, checkpoints, our own executors of the common networks
+    tiling    where an image is cut, and how it is sewn together
+    color     colour drift: measured, and taken back
+    resample  any scale, in linear light
+    bleed     the colour under fully transparent pixels
+    planes    Image <-> planes that a network can take
+    batcher   tiles of many images in one batch; smaller ones when memory runs out
+    upscale   one document from source pixels to result
+    train     the bridge to basicsr, for training and for parity tests
+    batch     walk, plan, work, publish, remember
+    report    pages where people look at before and after
+    doctor    what this machine offers, as facts
+    cli       one command a file; console.py is the only file that prints
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC: dict[str, str] = {}
+"""Public name -> module that defines it; imported when it is first asked for, because start-up is a feature."""
+
+__all__ = ["__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
