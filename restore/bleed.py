@@ -1,0 +1,109 @@
+"""Owns the colour under fully transparent pixels: it is replaced by what the visible pixels beside it suggest.
+
+A network sees no alpha.  Whatever an old tool left under alpha = 0 (black, green, a photo) would leak into the visible
+edge as a fringe, so it is filled first.  Method: push-pull (Gortler et al., "The Lumigraph", 1996, section 3.5): a
+pyramid of alpha-weighted averages, then each empty pixel takes its value from the next coarser level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restore.image import Pixels
+
+_STRIP_ROWS = 256
+"""Rows of the full-size picture that exist as floats at once (even, so that a strip is whole 2 x 2 cells)."""
+
+_Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Level:
+    color: _Floats
+    """(h, w, C) weighted mean, arbitrary where weight is 0."""
+    weight: _Floats
+    """(h, w, 1) in 0..1."""
+
+
+def bleed_color(pixels: Pixels, alpha: Pixels, wraps: tuple[bool, bool]) -> Pixels:
+    """Fill the colour where alpha is 0 from the visible colour around it.
+
+    `pixels` is (H, W, C) colour of any pixel type, `alpha` (H, W) of the same or another one; `wraps` says for (y, x)
+    whether the picture repeats there, so that colour also flows over the seam.  Visible pixels count by their alpha.
+
+    Returns (H, W, C) of the same type: bit for bit `pixels` where alpha > 0.  With no pixel at alpha 0, or none above
+    it, that is `pixels` itself.  Beyond one pass over the picture the float memory is about a third of it.
+    """
+    if alpha.shape != pixels.shape[:2]:
+        raise ValueError(f"alpha {alpha.shape} does not cover pixels {pixels.shape}")
+    empty = ~(alpha > 0)  # NaN counts as empty
+    if not empty.any() or empty.all():
+        return pixels
+    levels = [_push_source(pixels, alpha)]
+    while levels[-1].weight.min() <= 0.0:
+        levels.append(_push(levels[-1].color, levels[-1].weight))
+    filled = levels[-1].color
+    for level in reversed(levels[:-1]):
+        below = _pull(filled, level.color.shape[:2], slice(0, level.color.shape[0]), wraps)
+        filled = below + (level.color - below) * level.weight
+    return _paste_source(pixels, empty, filled, wraps)
+
+
+def _push_source(pixels: Pixels, alpha: Pixels) -> _Level:
+    """The first halving, strip by strip, so that the full size never exists as floats."""
+    top = float(np.iinfo(alpha.dtype).max) if np.issubdtype(alpha.dtype, np.integer) else 1.0
+    parts = []
+    for start in range(0, pixels.shape[0], _STRIP_ROWS):
+        rows = slice(start, start + _STRIP_ROWS)
+        weight = np.nan_to_num(alpha[rows].astype(np.float32), nan=0.0, posinf=top) / np.float32(top)
+        weight = np.clip(weight, 0.0, 1.0)[..., None]
+        color = np.where(weight > 0.0, pixels[rows].astype(np.float32), np.float32(0.0))
+        parts.append(_push(color, weight))
+    return _Level(np.concatenate([p.color for p in parts]), np.concatenate([p.weight for p in parts]))
+
+
+def _push(color: _Floats, weight: _Floats) -> _Level:
+    """Half the size: cells of 2 x 2 pixels, averaged by weight; a cell as heavy as one full pixel is full."""
+    odd = (color.shape[0] % 2, color.shape[1] % 2)
+    if any(odd):  # pad with weight 0, which changes no average
+        padding = ((0, odd[0]), (0, odd[1]), (0, 0))
+        color, weight = np.pad(color, padding), np.pad(weight, padding)
+    heavy = color * weight
+    total = weight[0::2, 0::2] + weight[0::2, 1::2] + weight[1::2, 0::2] + weight[1::2, 1::2]
+    summed = heavy[0::2, 0::2] + heavy[0::2, 1::2] + heavy[1::2, 0::2] + heavy[1::2, 1::2]
+    return _Level(summed / np.maximum(total, np.float32(1e-12)), np.minimum(total, np.float32(1.0)))
+
+
+def _pull(coarse: _Floats, size: tuple[int, int], rows: slice, wraps: tuple[bool, bool]) -> _Floats:
+    """Rows `rows` of `coarse` doubled to `size` (bilinear, centres at 1/4 and 3/4 of a cell)."""
+    near_y, far_y = _neighbours(np.arange(rows.start, min(rows.stop, size[0])), coarse.shape[0], wraps[0])
+    near_x, far_x = _neighbours(np.arange(size[1]), coarse.shape[1], wraps[1])
+    tall = coarse[near_y] * np.float32(0.75)
+    tall += coarse[far_y] * np.float32(0.25)
+    wide = tall[:, near_x] * np.float32(0.75)
+    wide += tall[:, far_x] * np.float32(0.25)
+    result: _Floats = wide
+    return result
+
+
+def _neighbours(at: NDArray[np.intp], cells: int, wraps: bool) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    near = at // 2
+    far = near + np.where(at % 2 == 0, -1, 1)
+    return near, far % cells if wraps else np.clip(far, 0, cells - 1)
+
+
+def _paste_source(pixels: Pixels, empty: NDArray[np.bool_], coarse: _Floats, wraps: tuple[bool, bool]) -> Pixels:
+    filled = pixels.copy()
+    is_integer = np.issubdtype(pixels.dtype, np.integer)
+    for start in range(0, pixels.shape[0], _STRIP_ROWS):
+        rows = slice(start, start + _STRIP_ROWS)
+        if not empty[rows].any():
+            continue
+        below = _pull(coarse, (pixels.shape[0], pixels.shape[1]), rows, wraps)
+        if is_integer:
+            below = np.rint(below)
+        filled[rows][empty[rows]] = below[empty[rows]].astype(pixels.dtype)
+    return filled
