@@ -1,0 +1,80 @@
+"""Owns turning a `ModelRef` into a network that runs: which executor, on which device, in which precision."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from restore import device as devices
+from restore.errors import ModelError, SetupError
+from restore.models import store
+from restore.models.library import ModelRef
+from restore.recipe import Precision
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+HALO_OF_UNKNOWN_PX = 32
+"""Where the receptive radius is unknown or too large to be read in full."""
+EXACT_HALO_LIMIT_PX = 64
+"""Receptive radii up to this are read in full by default: tiled output then equals untiled output."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network on its device.
+
+    `net` takes (N, 3, H, W) float32 in [0, 1] on `device`, H and W multiples of `multiple_of`, and returns
+    (N, 3, scale*H, scale*W) float32, not clamped.  It changes to its precision inside.
+    """
+
+    ref: ModelRef
+    net: Callable[[Tensor], Tensor]
+    scale: int
+    multiple_of: int
+    receptive_radius_px: int | None
+    """How far an input pixel's influence reaches, in input pixels; None: unknown, or the whole image."""
+    default_halo_px: int
+    device: str
+    precision: Precision
+
+
+def choose_precision(ref: ModelRef, requested: Precision, device: str) -> Precision:
+    """What `ref` will run in: `auto` falls back to fp32 for networks that don't bear half precision.
+
+    Raises SetupError when another precision was asked for than the network or the device bears.
+    """
+    precision = devices.resolve_precision(requested, device)
+    facts = store.facts_of(ref.path)
+    if precision.value in facts.get("precisions", "fp32 bf16 fp16").split():
+        return precision
+    if requested is Precision.AUTO:
+        return Precision.FP32
+    raise SetupError(f"model {ref.name} ({ref.architecture}) can't run in {precision}; use --precision fp32")
+
+
+def load(ref: ModelRef, device: str, precision: Precision) -> Model:
+    """Read `ref` (its sha256 is checked once more) and put it on `device` ("cpu", "cuda:0", "mps", "xpu").
+
+    Raises ModelError when the file changed or its tensors are not those of its architecture.
+    """
+    import safetensors.torch
+
+    from restore.models import compact, foreign, rrdb
+
+    precision = choose_precision(ref, precision, device)
+    data = ref.path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != ref.sha256:
+        raise ModelError(f"{ref.path}: changed since it was chosen; run again, or: restore models verify")
+    state = safetensors.torch.load(data)
+    build = {"rrdb": rrdb.build, "compact": compact.build}.get(ref.architecture, foreign.build)
+    try:
+        built = build(state, ref.scale, device, precision)
+    except ModelError as error:
+        raise ModelError(f"{ref.path}: {error}") from error
+    radius = built.receptive_radius_px
+    exact = radius is not None and radius <= EXACT_HALO_LIMIT_PX
+    halo = radius if exact and radius is not None else HALO_OF_UNKNOWN_PX
+    return Model(ref, built.net, ref.scale, built.multiple_of, radius, halo, device, precision)

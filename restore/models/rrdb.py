@@ -1,0 +1,140 @@
+"""Owns running RRDB networks (ESRGAN, Real-ESRGAN): dense blocks in channels_last.
+
+Architecture: Real-ESRGAN and BasicSR, basicsr/archs/rrdbnet_arch.py (Apache-2.0); canonical names are BasicSR's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isqrt
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from restore.errors import ModelError
+from restore.models.network import DTYPES, Built, check_state, convolution_shapes
+from restore.recipe import Precision
+
+SLOPE = 0.2
+RESIDUAL = 0.2
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the tensors of an RRDB network say about it."""
+
+    blocks: int
+    features: int
+    growth: int
+    doublings: int
+    """Nearest-neighbour doublings after the body."""
+    fold: int
+    """Input pixels that are folded into channels first (pixel unshuffle), a side."""
+    channels: int
+
+    @property
+    def scale(self) -> int:
+        return 2**self.doublings // self.fold
+
+    @property
+    def receptive_radius_px(self) -> int:
+        """Exact for one input pixel: 15 a block and 4 for two doublings (94 for 6 blocks, 349 for 23)."""
+        reach = 2  # conv_hr and conv_last, in output pixels
+        for _ in range(self.doublings):
+            reach = (reach + 2) // 2  # conv_up, then half of it, rounded up
+        return self.fold * (15 * self.blocks + 2 + reach) + self.fold - 1
+
+
+class Rrdb:
+    """The network on one device."""
+
+    def __init__(self, state: Mapping[str, Tensor], shape: Shape, device: str, dtype: torch.dtype) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self._weights = {}
+        self._biases = {}
+        for name in convolution_names(shape):
+            weight = state[f"{name}.weight"].to(device, dtype)
+            self._weights[name] = weight.contiguous(memory_format=torch.channels_last)
+            self._biases[name] = state[f"{name}.bias"].to(device, dtype)
+
+    @torch.inference_mode()
+    def __call__(self, image: Tensor) -> Tensor:
+        x = image.to(self.dtype)
+        if self.shape.fold > 1:
+            x = F.pixel_unshuffle(x, self.shape.fold)
+        x = self._convolve("conv_first", x.contiguous(memory_format=torch.channels_last))
+        trunk = x
+        for block in range(self.shape.blocks):
+            start = trunk
+            for j in (1, 2, 3):
+                trunk = self._dense(f"body.{block}.rdb{j}", trunk)
+            trunk = torch.add(start, trunk, alpha=RESIDUAL)
+        x = self._convolve("conv_body", trunk).add_(x)
+        for i in range(self.shape.doublings):
+            x = F.interpolate(x, scale_factor=2, mode="nearest")
+            x = F.leaky_relu_(self._convolve(f"conv_up{i + 1}", x), SLOPE)
+        x = F.leaky_relu_(self._convolve("conv_hr", x), SLOPE)
+        return self._convolve("conv_last", x).float()
+
+    def _dense(self, name: str, x: Tensor) -> Tensor:
+        parts = [x]
+        for k in (1, 2, 3, 4):
+            joined = torch.cat(parts, 1) if k > 1 else x
+            parts.append(F.leaky_relu_(self._convolve(f"{name}.conv{k}", joined), SLOPE))
+        return torch.add(x, self._convolve(f"{name}.conv5", torch.cat(parts, 1)), alpha=RESIDUAL)
+
+    def _convolve(self, name: str, x: Tensor) -> Tensor:
+        return F.conv2d(x, self._weights[name], self._biases[name], padding=1)
+
+
+def build(state: Mapping[str, Tensor], scale: int, device: str, precision: Precision) -> Built:
+    """Check `state` against the architecture and set it up; ModelError says what doesn't fit."""
+    shape = shape_of(state, scale)
+    wanted: dict[str, tuple[int, ...]] = {}
+    for name in convolution_names(shape):
+        wanted |= convolution_shapes(name, *_channels(name, shape))
+    check_state(state, wanted)
+    network = Rrdb(state, shape, device, DTYPES[precision])
+    return Built(network, shape.fold, shape.receptive_radius_px)
+
+
+def shape_of(state: Mapping[str, Tensor], scale: int) -> Shape:
+    """The structure that `state` has under canonical names, enlarging by `scale`."""
+    numbers = [int(m[1]) for name in state if (m := re.fullmatch(r"body\.(\d{1,3})\.rdb1\.conv1\.weight", name))]
+    ups = [name for name in state if re.fullmatch(r"conv_up\d\.weight", name)]
+    try:
+        first, last = state["conv_first.weight"], state["conv_last.weight"]
+        growth = int(state["body.0.rdb1.conv1.weight"].shape[0])
+    except KeyError as error:
+        raise ModelError(f"no RRDB network: it has no {error}") from error
+    if first.ndim != 4 or last.ndim != 4:
+        raise ModelError("no RRDB network: its first or last layer is no convolution")
+    channels, inputs = int(last.shape[0]), int(first.shape[1])
+    fold = isqrt(inputs // channels) if channels else 0
+    shape = Shape(max(numbers) + 1, int(first.shape[0]), growth, len(ups), fold, channels)
+    if fold < 1 or fold**2 * channels != inputs or shape.scale != scale:
+        raise ModelError(f"no RRDB network x{scale}: {inputs} channels in, {channels} out, {len(ups)} doublings")
+    return shape
+
+
+def convolution_names(shape: Shape) -> list[str]:
+    """Every convolution, in canonical order."""
+    inner = [f"body.{i}.rdb{j}.conv{k}" for i in range(shape.blocks) for j in (1, 2, 3) for k in (1, 2, 3, 4, 5)]
+    ups = [f"conv_up{i + 1}" for i in range(shape.doublings)]
+    return ["conv_first", *inner, "conv_body", *ups, "conv_hr", "conv_last"]
+
+
+def _channels(name: str, shape: Shape) -> tuple[int, int]:
+    """(out, in) channels of one convolution."""
+    if name == "conv_first":
+        return shape.features, shape.channels * shape.fold**2
+    if name == "conv_last":
+        return shape.channels, shape.features
+    if name.startswith("body."):
+        k = int(name[-1])
+        return (shape.growth if k < 5 else shape.features), shape.features + (k - 1) * shape.growth
+    return shape.features, shape.features

@@ -1,0 +1,1 @@
+"""Owns training.  Inference never imports this package."""
