@@ -9,13 +9,13 @@ import unicodedata
 from collections.abc import Callable
 
 
-def visible(text: str, can_show: Callable[[str], bool] = lambda character: True) -> str:
+def visible(text: str, can_show: Callable[[str], bool] | None = None) -> str:
     r"""`text` with everything that isn't plainly visible written as an escape: "a\nb" -> r"a\nb".
 
     Bytes that were no UTF-8 (surrogates, as `os.fsdecode` gives them) come out as \xNN.  `can_show` names further
     characters to escape, such as those a font lacks.
     """
-    return "".join(c if _is_plain(c) and can_show(c) else _escaped(c) for c in text)
+    return "".join(c if _is_plain(c) and (can_show is None or can_show(c)) else _escaped(c) for c in text)
 
 
 def _is_plain(character: str) -> bool:

@@ -94,7 +94,8 @@ def test_results_of_different_scale_share_a_row(tmp_path: Path) -> None:
     afters = (After("x2", flat(60, 60, (10, 200, 10))), After("x4", flat(120, 120, (10, 10, 200))))
     sheet([Row("w", flat(30, 30, (200, 10, 10)), afters)], tmp_path / "sheet.png")
     seen = pixels_of(tmp_path / "sheet.png")
-    assert has_color(seen, (10, 200, 10)) and has_color(seen, (10, 10, 200))
+    assert has_color(seen, (10, 200, 10))
+    assert has_color(seen, (10, 10, 200))
 
 
 def test_a_row_without_a_result_still_shows_its_source(tmp_path: Path) -> None:
@@ -141,6 +142,9 @@ def test_the_window_is_where_the_detail_is() -> None:
     shown = np.zeros((100, 200, 3), np.uint8)
     shown[60:80, 150:170] = np.random.default_rng(0).integers(0, 256, (20, 20, 3))
     window = detail_window(shown, 30, 30)
-    assert window.top * 100 <= 60 and window.bottom * 100 >= 80
-    assert window.left * 200 <= 150 and window.right * 200 >= 170
-    assert isinstance(window, Window) and window.cut(shown).shape[:2] == (30, 30)
+    assert window.top * 100 <= 60
+    assert window.bottom * 100 >= 80
+    assert window.left * 200 <= 150
+    assert window.right * 200 >= 170
+    assert isinstance(window, Window)
+    assert window.cut(shown).shape[:2] == (30, 30)
