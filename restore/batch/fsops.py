@@ -174,7 +174,7 @@ class OutputRoot:
         """Of a regular file inside; None if there is none."""
         try:
             with self.open(path) as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+                return digest_of(file)
         except OSError:
             return None
 
@@ -233,6 +233,14 @@ class OutputRoot:
             if not stat.S_ISDIR(path.lstat().st_mode):
                 raise NotADirectoryError(errno.ENOTDIR, "not a directory", str(path))
         return _Directory(None, path)
+
+
+def digest_of(file: BinaryIO) -> str:
+    """sha256 of what is left to read."""
+    digest = hashlib.sha256()
+    while chunk := file.read(CHUNK_BYTES):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def is_temporary(name: str) -> bool:

@@ -18,9 +18,25 @@ STATE_NAME = ".restore"
 JOURNAL_NAME = "journal.sqlite"
 LOCK_NAME = "lock"
 NETWORK_FILESYSTEMS = frozenset(
-    ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ncpfs", "ceph", "glusterfs", "lustre", "beegfs", "gpfs")
-    + ("orangefs", "ocfs2", "gfs2", "vboxsf", "prl_fs", "davfs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph")
-    + ("fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "fuse.davfs", "fuse.vmhgfs-fuse")
+    (
+        *(
+            "nfs",
+            "nfs4",
+            "cifs",
+            "smb3",
+            "smbfs",
+            "9p",
+            "afs",
+            "ncpfs",
+            "ceph",
+            "glusterfs",
+            "lustre",
+            "beegfs",
+            "gpfs",
+        ),
+        *("orangefs", "ocfs2", "gfs2", "vboxsf", "prl_fs", "davfs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph"),
+        *("fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "fuse.davfs", "fuse.vmhgfs-fuse"),
+    )
 )
 """Where SQLite's journal isn't safe: locks and shared memory don't reach across hosts."""
 
@@ -121,8 +137,8 @@ def _with_state(options: RunOptions, source: Path, root: Path, target_name: str 
         state = root / STATE_NAME
     if state != root / STATE_NAME and (kind := filesystem_type(state)) in NETWORK_FILESYSTEMS:
         raise SetupError(
-            f"{printable(state)}: is on a network filesystem ({kind}), where the journal isn't safe: give --state with a "
-            "folder on a local disk"
+            f"{printable(state)}: is on a network filesystem ({kind}), where the journal isn't safe: give --state with "
+            "a folder on a local disk"
         )
     lock = (root / STATE_NAME if source.is_dir() else state) / LOCK_NAME
     return Places(source, root, target_name, state, lock, network, notes)

@@ -1,0 +1,298 @@
+"""Owns what is already done: which source, with which settings, became which file, and what happened on the way.
+
+One writer, in the driver's thread.  Paths are relative and kept as bytes; nothing in it names this machine.
+A result goes staged -> intent -> rename -> published, so that a kill between any two steps is understood later:
+an intent whose target has the recorded bytes was renamed; one whose temporary is whole is renamed now.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from restore.batch import journal_file
+from restore.batch.journal_file import Record, record_of, state_columns
+from restore.batch.fsops import TOKEN_DIGITS, OutputRoot
+from restore.batch.job import Deviation, FailureKind, Job, Other, SourceState, Staged
+from restore.batch.lock import acquire, check_free
+from restore.batch.places import JOURNAL_NAME, Places, find_places
+from restore.errors import ExitCode, RestoreError
+from restore.recipe import Recipe, RunOptions
+
+COPY = "copy"
+"""Stands for a recipe's fingerprint where a file was carried along."""
+
+
+@contextmanager
+def open_journal(options: RunOptions, *, read_only: bool = False) -> Iterator[Journal]:
+    """Finds the places of a run, takes the output's lock, opens its journal and settles what a killed run left.
+
+    `read_only` (for a plan only): takes no lock and writes nothing.  Raises SetupError, DiskFullError.
+    """
+    places = find_places(options)
+    path = places.state / JOURNAL_NAME
+    with ExitStack() as stack:
+        if read_only:
+            check_free(places.lock, trust_kernel=not places.network)
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="restore-")))
+            path = journal_file.copy_files(path, folder)
+        else:
+            lock = acquire(places.lock, trust_kernel=not places.network)
+            stack.callback(lock.release)
+        connection, note = journal_file.open_existing(path)
+        notes = (*places.notes, *([note] if note else []))
+        journal = Journal(places, path, connection, read_only, notes)
+        stack.callback(journal.close)
+        journal.settle()
+        yield journal
+
+
+class Journal:
+    """See the module.  Made by `open_journal`; not thread-safe."""
+
+    def __init__(
+        self, places: Places, path: Path, connection: sqlite3.Connection | None, read_only: bool, notes: Sequence[str]
+    ) -> None:
+        self.places = places
+        self.notes: list[str] = list(notes)
+        """What a person should know; `plan` passes them on."""
+        self.output = OutputRoot(places.root, os.urandom(TOKEN_DIGITS // 2).hex())
+        """Where this run writes; workers stage through it."""
+        self.read_only = read_only
+        self._path = path
+        self._connection = connection
+        self._run: int | None = None
+        self._fingerprint = ""
+
+    # --- reading
+
+    def find(self, target: Path) -> Record | None:
+        """What was published under this name."""
+        columns = journal_file.FILES_COLUMNS
+        row = self._one(f"SELECT {columns} FROM files WHERE target = ?", (os.fsencode(target),))
+        return None if row is None else record_of(row)
+
+    def find_deviation(self, target: Path, state: SourceState, fingerprint: str) -> Deviation | None:
+        """What an earlier attempt at exactly this work had to settle for."""
+        row = self._one(
+            "SELECT tile_px, batch FROM deviations"
+            " WHERE target = ? AND source_size = ? AND source_mtime_ns = ? AND fingerprint = ?",
+            (os.fsencode(target), str(state.size), str(state.mtime_ns), fingerprint),
+        )
+        return None if row is None else Deviation(int(str(row[0])), int(str(row[1])))
+
+    def failures(self) -> list[tuple[Path, str]]:
+        """Sources that failed when last tried, and why."""
+        if self._connection is None:
+            return []
+        rows = self._connection.execute("SELECT source, error FROM failures ORDER BY source")
+        return [(Path(os.fsdecode(source)), error) for source, error in rows]
+
+    # --- a run's life
+
+    def settle(self) -> None:
+        """Finishes what a killed run had staged, and removes its temporaries."""
+        if self._connection is None:
+            return
+        with self._explained():
+            names = "target, temporary, source, source_size, source_mtime_ns, source_inode, source_sha256, fingerprint"
+            query = f"SELECT {names}, format, target_size, target_sha256, run, facts FROM intents ORDER BY target"
+            directories: set[Path] = set()
+            for row in self._connection.execute(query).fetchall():
+                target, temporary = Path(os.fsdecode(row[0])), Path(os.fsdecode(row[1]))
+                if self._was_renamed(target, temporary, row[9], row[10]):
+                    stat = self.output.lstat(target)
+                    assert stat is not None
+                    self._insert_file((row[0], *row[2:10], str(stat.st_mtime_ns), row[10], 0, row[11], row[12]))
+                    directories.add(target.parent)
+            if not self.read_only:
+                self.output.sync(directories)
+            self._connection.execute("DELETE FROM intents")
+        if self.read_only:
+            return
+        with self._explained():
+            tokens = {row[0] for row in self._connection.execute("SELECT token FROM runs WHERE ended IS NULL")}
+            if tokens:
+                self.output.remove_leftovers(tokens)
+                self._connection.execute("UPDATE runs SET ended = started WHERE ended IS NULL")
+
+    def begin(self, recipe: Recipe, versions: Mapping[str, str]) -> None:
+        """Writes down that a run starts; durable before the first temporary can exist."""
+        if self.read_only:
+            raise ValueError("this journal was opened for a plan only")
+        if self._connection is None:
+            self._connection = journal_file.create(self._path)
+        self._fingerprint = recipe.fingerprint()
+        with self._explained(), self._durable():
+            cursor = self._connection.execute(
+                "INSERT INTO runs (token, started, fingerprint, recipe, versions) VALUES (?, ?, ?, ?, ?)",
+                (
+                    self.output.token,
+                    time.time(),
+                    self._fingerprint,
+                    json.dumps(asdict(recipe), sort_keys=True),
+                    json.dumps(dict(versions), sort_keys=True),
+                ),
+            )
+        self._run = cursor.lastrowid
+
+    def end(self, exit_code: ExitCode) -> None:
+        """Writes down that the run ended in good order: it left no temporaries."""
+        with self._explained(), self._durable():
+            self._db.execute(
+                "UPDATE runs SET ended = ?, exit_code = ? WHERE id = ?", (time.time(), int(exit_code), self._run)
+            )
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    # --- one result's life
+
+    def intend(self, staged: Staged, source_sha256: str) -> None:
+        """Remembers a staged result: survives a kill at once, and a power cut after `seal`."""
+        job = staged.job
+        state = replace(job.source_state, sha256=source_sha256)
+        with self._explained():
+            self._db.execute(
+                "INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    os.fsencode(job.target),
+                    os.fsencode(staged.temporary),
+                    os.fsencode(job.relative),
+                    *state_columns(state),
+                    self._fingerprint,
+                    job.format,
+                    str(staged.size),
+                    staged.sha256,
+                    self._run,
+                    json.dumps(asdict(staged.facts), sort_keys=True),
+                ),
+            )
+
+    def seal(self) -> None:
+        """Makes every intent so far durable; renames may follow."""
+        with self._explained(), self._durable():
+            self._db.execute("UPDATE seal SET count = count + 1")
+
+    def published(self, targets: Sequence[tuple[Path, os.stat_result]]) -> None:
+        """Turns the intents of these targets, which now have their names, into records."""
+        with self._explained(), self._transaction():
+            for target, stat in targets:
+                key = os.fsencode(target)
+                self._db.execute(
+                    f"INSERT OR REPLACE INTO files ({journal_file.FILES_COLUMNS})"
+                    " SELECT target, source, source_size, source_mtime_ns, source_inode, source_sha256, fingerprint,"
+                    " format, target_size, ?, target_sha256, 0, run, facts FROM intents WHERE target = ?",
+                    (str(stat.st_mtime_ns), key),
+                )
+                for table in ("intents", "failures", "deviations"):
+                    self._db.execute(f"DELETE FROM {table} WHERE target = ?", (key,))
+
+    def copied(self, other: Other, stat: os.stat_result, sha256: str) -> None:
+        """Remembers a file that was carried along."""
+        key = os.fsencode(other.relative)
+        state = SourceState(other.size, other.mtime_ns, 0, sha256)
+        result = (str(stat.st_size), str(stat.st_mtime_ns), sha256)
+        with self._explained():
+            self._insert_file((key, key, *state_columns(state), COPY, COPY, *result, 0, self._run, "{}"))
+
+    def failed(self, target: Path, source: Path, error: str, kind: FailureKind) -> None:
+        """Remembers why a file failed; an earlier result of it stays known."""
+        row = (
+            os.fsencode(target),
+            os.fsencode(source),
+            error.encode("utf-8", "replace").decode(),
+            kind.value,
+            self._run,
+        )
+        with self._explained():
+            self._db.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?)", row)
+            self._db.execute("DELETE FROM intents WHERE target = ?", (row[0],))
+
+    def deviated(self, job: Job, deviation: Deviation) -> None:
+        """Remembers that an image had to restart with smaller tiles, before its result exists."""
+        state = job.source_state
+        row = (os.fsencode(job.target), str(state.size), str(state.mtime_ns), self._fingerprint)
+        with self._explained():
+            self._db.execute(
+                "INSERT OR REPLACE INTO deviations VALUES (?, ?, ?, ?, ?, ?)",
+                (*row, deviation.tile_px, deviation.batch),
+            )
+
+    # --- inside
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        if self._connection is None or self._run is None:
+            raise ValueError("no run has begun")
+        return self._connection
+
+    def _one(self, query: str, values: tuple[object, ...]) -> tuple[object, ...] | None:
+        if self._connection is None:
+            return None
+        with self._explained():
+            row: tuple[object, ...] | None = self._connection.execute(query, values).fetchone()
+        return row
+
+    def _was_renamed(self, target: Path, temporary: Path, size: str, sha256: str) -> bool:
+        """Whether an intent's result has its name; gives it the name if only that was missing."""
+        stat = self.output.lstat(target)
+        if stat is not None and str(stat.st_size) == size and self.output.sha256(target) == sha256:
+            return True
+        known = self.find(target)
+        if self.read_only or (stat is not None and (known is None or not self.is_ours(known, stat))):
+            return False
+        if self.output.sha256(temporary) != sha256:
+            return False
+        try:
+            self.output.rename(temporary, target)
+        except RestoreError:
+            return False  # it is then done again, and says why
+        return True
+
+    def is_ours(self, record: Record, stat: os.stat_result) -> bool:
+        """Whether the target still is what this tool wrote: same size and time, or same bytes."""
+        if stat.st_size != record.size:
+            return False
+        if stat.st_mtime_ns == record.mtime_ns and not record.unsure:
+            return True
+        return self.output.sha256(record.target) == record.sha256
+
+    def _insert_file(self, row: tuple[object, ...]) -> None:
+        assert self._connection is not None
+        marks = ", ".join("?" * len(row))
+        self._connection.execute(f"INSERT OR REPLACE INTO files ({journal_file.FILES_COLUMNS}) VALUES ({marks})", row)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        with journal_file.explained(self._path):
+            yield
+
+    @contextmanager
+    def _durable(self) -> Iterator[None]:
+        """What is committed inside, and everything before, survives a power cut."""
+        assert self._connection is not None
+        self._connection.execute("PRAGMA synchronous=FULL")
+        try:
+            yield
+        finally:
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
