@@ -54,19 +54,24 @@ class Compact:
 
 def build(state: Mapping[str, Tensor], scale: int, device: str, precision: Precision) -> Built:
     """Check `state` against the architecture and set it up; ModelError says what doesn't fit."""
-    depth = _depth(state)
-    first = state["body.0.weight"]
-    features, channels = int(first.shape[0]), int(first.shape[1])
-    enlarges_by = _enlargement(state)
-    wanted = convolution_shapes("body.0", features, channels)
-    for i in range(1, depth):
-        out_channels = features if i < depth - 1 else channels * enlarges_by**2
-        wanted |= {f"body.{2 * i - 1}.weight": (features,)}
-        wanted |= convolution_shapes(f"body.{2 * i}", out_channels, features)
-    check_state(state, wanted)
+    depth, enlarges_by = _depth(state), _enlargement(state)
+    check_state(state, wanted(state))
     if not 1 <= scale <= enlarges_by:
         raise ModelError(f"its weights enlarge by {enlarges_by}, so they can't give x{scale}")
     return Built(Compact(state, scale, device, DTYPES[precision]), 1, receptive_radius_px(depth, scale == enlarges_by))
+
+
+def wanted(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of all tensors of a compact network with the first and last layer of `state`."""
+    depth, enlarges_by = _depth(state), _enlargement(state)
+    first = state["body.0.weight"]
+    features, channels = int(first.shape[0]), int(first.shape[1])
+    tensors = convolution_shapes("body.0", features, channels)
+    for i in range(1, depth):
+        out_channels = features if i < depth - 1 else channels * enlarges_by**2
+        tensors |= {f"body.{2 * i - 1}.weight": (features,)}
+        tensors |= convolution_shapes(f"body.{2 * i}", out_channels, features)
+    return tensors
 
 
 def receptive_radius_px(depth: int, plain: bool) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from restore.errors import ModelError
@@ -26,12 +27,20 @@ def build(state: Mapping[str, Tensor], scale: int, device: str, precision: Preci
         raise ModelError(f"it enlarges by {found.scale}, not by {scale}")
     dtype = DTYPES[precision]
     module = found.model.to(device, dtype).eval()
-    requirements = found.size_requirements
-    multiple_of = max(1, requirements.multiple_of, requirements.minimum if requirements.square else 1)
+    needs = found.size_requirements
 
     @torch.inference_mode()
     def net(image: Tensor) -> Tensor:
-        out: Tensor = module(image.to(dtype))
-        return out.float()
+        height, width = image.shape[-2:]
+        padded_height, padded_width = (_padded(side, needs.minimum, needs.multiple_of) for side in (height, width))
+        if needs.square:
+            padded_height = padded_width = max(padded_height, padded_width)
+        margins = (0, padded_width - width, 0, padded_height - height)
+        out: Tensor = module(F.pad(image, margins, mode="replicate").to(dtype))
+        return out[..., : height * scale, : width * scale].float()
 
-    return Built(net, multiple_of, None)
+    return Built(net, needs.multiple_of, None)
+
+
+def _padded(side_px: int, minimum_px: int, multiple_of: int) -> int:
+    return max(minimum_px, -(-side_px // multiple_of) * multiple_of)

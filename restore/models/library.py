@@ -111,7 +111,7 @@ def pull(name: str) -> ModelRef:
     target = store.cache_dir() / "download"
     with store.temporary_beside(target) as (file, temporary):
         fetch.download(entry.source, file)
-        converted = checkpoint.convert(temporary, described_as=entry.source.url)
+        converted = checkpoint.convert(temporary, described_as=entry.source.url, suffix=".pth")
     if (converted.architecture, converted.scale) != (entry.architecture, entry.scale):
         raise ModelError(
             f"{entry.source.url}: holds {converted.architecture} x{converted.scale}, not what the catalogue says"
@@ -133,6 +133,9 @@ def import_file(path: Path) -> ModelRef:
     from restore.models import checkpoint
 
     converted = checkpoint.convert(path, described_as=str(path))
+    for entry in catalogue().values():
+        if entry.origin_sha256 == origin:  # an official file that was fetched by hand
+            return _checked(entry, _keep(entry.name, origin, converted.data))
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem).strip("-")[:80] or "model"
     if name in catalogue() or any(_name_of(kept) == name for kept in _imported()):
         name = f"{name}-{origin[:8]}"

@@ -37,7 +37,7 @@ class Shape:
 
     @property
     def scale(self) -> int:
-        return 2**self.doublings // self.fold
+        return (1 << self.doublings) // self.fold
 
     @property
     def receptive_radius_px(self) -> int:
@@ -56,7 +56,7 @@ class Rrdb:
         self.dtype = dtype
         self._weights = {}
         self._biases = {}
-        for name in convolution_names(shape):
+        for name in convolution_order(shape.blocks, shape.doublings):
             weight = state[f"{name}.weight"].to(device, dtype)
             self._weights[name] = weight.contiguous(memory_format=torch.channels_last)
             self._biases[name] = state[f"{name}.bias"].to(device, dtype)
@@ -94,10 +94,7 @@ class Rrdb:
 def build(state: Mapping[str, Tensor], scale: int, device: str, precision: Precision) -> Built:
     """Check `state` against the architecture and set it up; ModelError says what doesn't fit."""
     shape = shape_of(state, scale)
-    wanted: dict[str, tuple[int, ...]] = {}
-    for name in convolution_names(shape):
-        wanted |= convolution_shapes(name, *_channels(name, shape))
-    check_state(state, wanted)
+    check_state(state, wanted(shape))
     network = Rrdb(state, shape, device, DTYPES[precision])
     return Built(network, shape.fold, shape.receptive_radius_px)
 
@@ -121,10 +118,18 @@ def shape_of(state: Mapping[str, Tensor], scale: int) -> Shape:
     return shape
 
 
-def convolution_names(shape: Shape) -> list[str]:
+def wanted(shape: Shape) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of all tensors, in canonical order."""
+    tensors: dict[str, tuple[int, ...]] = {}
+    for name in convolution_order(shape.blocks, shape.doublings):
+        tensors |= convolution_shapes(name, *_channels(name, shape))
+    return tensors
+
+
+def convolution_order(blocks: int, doublings: int) -> list[str]:
     """Every convolution, in canonical order."""
-    inner = [f"body.{i}.rdb{j}.conv{k}" for i in range(shape.blocks) for j in (1, 2, 3) for k in (1, 2, 3, 4, 5)]
-    ups = [f"conv_up{i + 1}" for i in range(shape.doublings)]
+    inner = [f"body.{i}.rdb{j}.conv{k}" for i in range(blocks) for j in (1, 2, 3) for k in (1, 2, 3, 4, 5)]
+    ups = [f"conv_up{i + 1}" for i in range(doublings)]
     return ["conv_first", *inner, "conv_body", *ups, "conv_hr", "conv_last"]
 
 

@@ -29,8 +29,10 @@ FILE_LIMIT_BYTES = 4 << 30
 """The largest super-resolution checkpoint in public catalogues has about 1.2 GB."""
 TENSOR_LIMIT = 20_000
 
-_TYPES: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
-_NAMES = {dtype: name for name, dtype in _TYPES.items()}
+_NAMES: dict[np.dtype[Any], str] = {
+    np.dtype("<f2"): "F16", np.dtype("<f4"): "F32", np.dtype("<f8"): "F64",
+    np.dtype("<i8"): "I64", np.dtype("<i4"): "I32", np.dtype("u1"): "U8", np.dtype("?"): "BOOL",
+}  # fmt: skip
 
 
 def cache_dir() -> Path:
@@ -44,7 +46,7 @@ def cache_dir() -> Path:
 
 
 def canonical_bytes(tensors: Mapping[str, NDArray[Any]], facts: Mapping[str, str]) -> bytes:
-    """Safetensors bytes of `tensors` (float16, float32 or int64), in their order, with `facts` as metadata.
+    """Safetensors bytes of `tensors` (floats, int64, int32, uint8 or bool), in their order, with `facts` as metadata.
 
     Raises ModelError for another type.  Format: https://github.com/huggingface/safetensors#format
     """
