@@ -159,6 +159,16 @@ class OutputRoot:
                 return None
             raise
 
+    def is_blocked(self, path: Path) -> bool:
+        """Whether a symbolic link or a file lies where a directory on the way to `path` must be."""
+        try:
+            with self._directory(path.parent):
+                return False
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            return error.errno in (errno.ELOOP, errno.ENOTDIR)
+
     @contextmanager
     def open(self, path: Path) -> Iterator[BinaryIO]:
         """Opens a regular file inside for reading; raises OSError."""
@@ -186,8 +196,8 @@ class OutputRoot:
             if stat.S_ISREG(directory.stat(temporary.name).st_mode):
                 os.unlink(directory.name(temporary.name), dir_fd=directory.fd)
 
-    def remove_leftovers(self, tokens: set[str]) -> int:
-        """Removes the temporaries of the runs named by `tokens`, at any depth.  Returns how many.
+    def remove_leftovers(self, tokens: set[str], keep: set[Path]) -> int:
+        """Removes the temporaries of the runs named by `tokens`, at any depth, but for `keep`.  Returns how many.
 
         Others' files stay, even those that look like ours: a name must carry the token of a run that the journal knows.
         """
@@ -195,9 +205,11 @@ class OutputRoot:
         for parent, _, names in os.walk(self.root):  # follows no links
             for name in names:
                 if is_temporary(name) and temporary_token(name) in tokens:
-                    with suppress(OSError):  # tidying up is no reason to fail a run
-                        self.remove(Path(parent).relative_to(self.root) / name)
-                        removed += 1
+                    path = Path(parent).relative_to(self.root) / name
+                    if path not in keep:
+                        with suppress(OSError):  # tidying up is no reason to fail a run
+                            self.remove(path)
+                            removed += 1
         return removed
 
     def _temporary_name(self) -> str:

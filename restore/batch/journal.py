@@ -18,12 +18,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from restore.batch import journal_file
-from restore.batch.journal_file import Record, record_of, state_columns
 from restore.batch.fsops import TOKEN_DIGITS, OutputRoot
 from restore.batch.job import Deviation, FailureKind, Job, Other, SourceState, Staged
+from restore.batch.journal_file import Record, record_of, state_columns
 from restore.batch.lock import acquire, check_free
 from restore.batch.places import JOURNAL_NAME, Places, find_places
-from restore.errors import ExitCode, RestoreError
+from restore.errors import ExitCode, ImageError
 from restore.recipe import Recipe, RunOptions
 
 COPY = "copy"
@@ -98,29 +98,34 @@ class Journal:
     # --- a run's life
 
     def settle(self) -> None:
-        """Finishes what a killed run had staged, and removes its temporaries."""
+        """Finishes what a stopped run had staged, and removes its other temporaries."""
         if self._connection is None:
             return
+        names = "target, temporary, source, source_size, source_mtime_ns, source_inode, source_sha256, fingerprint"
         with self._explained():
-            names = "target, temporary, source, source_size, source_mtime_ns, source_inode, source_sha256, fingerprint"
-            query = f"SELECT {names}, format, target_size, target_sha256, run, facts FROM intents ORDER BY target"
-            directories: set[Path] = set()
-            for row in self._connection.execute(query).fetchall():
-                target, temporary = Path(os.fsdecode(row[0])), Path(os.fsdecode(row[1]))
-                if self._was_renamed(target, temporary, row[9], row[10]):
-                    stat = self.output.lstat(target)
-                    assert stat is not None
+            intents = self._connection.execute(
+                f"SELECT {names}, format, target_size, target_sha256, run, facts FROM intents ORDER BY target"
+            ).fetchall()
+            tokens = {row[0] for row in self._connection.execute("SELECT token FROM runs WHERE ended IS NULL")}
+        temporaries = {Path(os.fsdecode(row[1])) for row in intents}
+        if tokens and not self.read_only:
+            self.output.remove_leftovers(tokens, keep=temporaries)
+        directories: set[Path] = set()
+        with self._explained():
+            for row in intents:
+                target = Path(os.fsdecode(row[0]))
+                if stat := self._renamed(target, Path(os.fsdecode(row[1])), row[9], row[10]):
                     self._insert_file((row[0], *row[2:10], str(stat.st_mtime_ns), row[10], 0, row[11], row[12]))
                     directories.add(target.parent)
-            if not self.read_only:
-                self.output.sync(directories)
-            self._connection.execute("DELETE FROM intents")
         if self.read_only:
             return
+        self.output.sync(directories)
+        for temporary in temporaries:
+            self.output.remove(temporary)
         with self._explained():
-            tokens = {row[0] for row in self._connection.execute("SELECT token FROM runs WHERE ended IS NULL")}
+            if intents:
+                self._connection.execute("DELETE FROM intents")
             if tokens:
-                self.output.remove_leftovers(tokens)
                 self._connection.execute("UPDATE runs SET ended = started WHERE ended IS NULL")
 
     def begin(self, recipe: Recipe, versions: Mapping[str, str]) -> None:
@@ -193,8 +198,16 @@ class Journal:
                     " format, target_size, ?, target_sha256, 0, run, facts FROM intents WHERE target = ?",
                     (str(stat.st_mtime_ns), key),
                 )
-                for table in ("intents", "failures", "deviations"):
-                    self._db.execute(f"DELETE FROM {table} WHERE target = ?", (key,))
+                self._db.execute(
+                    "DELETE FROM failures WHERE source = (SELECT source FROM files WHERE target = ?)", (key,)
+                )
+                self._db.execute("DELETE FROM deviations WHERE target = ?", (key,))
+                self._db.execute("DELETE FROM intents WHERE target = ?", (key,))
+
+    def forget(self, target: Path) -> None:
+        """Drops an intent that can't be carried out."""
+        with self._explained():
+            self._db.execute("DELETE FROM intents WHERE target = ?", (os.fsencode(target),))
 
     def copied(self, other: Other, stat: os.stat_result, sha256: str) -> None:
         """Remembers a file that was carried along."""
@@ -204,18 +217,14 @@ class Journal:
         with self._explained():
             self._insert_file((key, key, *state_columns(state), COPY, COPY, *result, 0, self._run, "{}"))
 
-    def failed(self, target: Path, source: Path, error: str, kind: FailureKind) -> None:
-        """Remembers why a file failed; an earlier result of it stays known."""
-        row = (
-            os.fsencode(target),
-            os.fsencode(source),
-            error.encode("utf-8", "replace").decode(),
-            kind.value,
-            self._run,
-        )
+    def failed(self, source: Path, error: str, kind: FailureKind) -> None:
+        """Remembers why a source failed; an earlier result of it stays known."""
+        text = error.encode("utf-8", "backslashreplace").decode()
         with self._explained():
-            self._db.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?)", row)
-            self._db.execute("DELETE FROM intents WHERE target = ?", (row[0],))
+            self._db.execute(
+                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)",
+                (os.fsencode(source), text, kind.value, self._run),
+            )
 
     def deviated(self, job: Job, deviation: Deviation) -> None:
         """Remembers that an image had to restart with smaller tiles, before its result exists."""
@@ -242,21 +251,25 @@ class Journal:
             row: tuple[object, ...] | None = self._connection.execute(query, values).fetchone()
         return row
 
-    def _was_renamed(self, target: Path, temporary: Path, size: str, sha256: str) -> bool:
-        """Whether an intent's result has its name; gives it the name if only that was missing."""
-        stat = self.output.lstat(target)
-        if stat is not None and str(stat.st_size) == size and self.output.sha256(target) == sha256:
+    def _renamed(self, target: Path, temporary: Path, size: str, sha256: str) -> os.stat_result | None:
+        """The lstat of an intent's result under its name, which it gets now if only that was missing; else None."""
+        there = self.output.lstat(target)
+        if there is not None and str(there.st_size) == size and self.output.sha256(target) == sha256:
+            return there
+        if self.read_only or not self.may_replace(target) or self.output.sha256(temporary) != sha256:
+            return None
+        try:
+            return self.output.rename(temporary, target)
+        except ImageError:
+            return None  # it is then done again, and says why
+
+    def may_replace(self, target: Path) -> bool:
+        """Whether nothing would be lost: there is nothing, or only what this tool wrote."""
+        there = self.output.lstat(target)
+        if there is None:
             return True
         known = self.find(target)
-        if self.read_only or (stat is not None and (known is None or not self.is_ours(known, stat))):
-            return False
-        if self.output.sha256(temporary) != sha256:
-            return False
-        try:
-            self.output.rename(temporary, target)
-        except RestoreError:
-            return False  # it is then done again, and says why
-        return True
+        return known is not None and self.is_ours(known, there)
 
     def is_ours(self, record: Record, stat: os.stat_result) -> bool:
         """Whether the target still is what this tool wrote: same size and time, or same bytes."""

@@ -59,8 +59,7 @@ CREATE TABLE intents (            -- staged, and about to get their names
     facts TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE failures (
-    target BLOB PRIMARY KEY,
-    source BLOB NOT NULL,
+    source BLOB PRIMARY KEY,
     error TEXT NOT NULL,
     kind TEXT NOT NULL,
     run INTEGER NOT NULL
@@ -101,18 +100,16 @@ class Record:
 
 def record_of(row: tuple[object, ...]) -> Record | None:
     """From FILES_COLUMNS; None if damage made nonsense of it."""
-    target, source, size, mtime_ns, inode, sha256, fingerprint, form, *out, unsure = row[:12]
+    target, source, *known, fingerprint, form, out_size, out_mtime_ns, out_sha256, unsure = row[:12]
     if not isinstance(target, bytes) or not isinstance(source, bytes):
         return None
     try:
-        state = SourceState(
-            int(str(size)), int(str(mtime_ns)), int(str(inode)), None if sha256 is None else str(sha256)
-        )
-        written = int(str(out[0])), int(str(out[1])), str(out[2])
+        numbers = [int(str(value)) for value in (*known[:3], out_size, out_mtime_ns)]
     except ValueError:
         return None
+    state = SourceState(*numbers[:3], None if known[3] is None else str(known[3]))
     paths = Path(os.fsdecode(target)), Path(os.fsdecode(source))
-    return Record(*paths, state, str(fingerprint), str(form), *written, bool(unsure))
+    return Record(*paths, state, str(fingerprint), str(form), *numbers[3:], str(out_sha256), bool(unsure))
 
 
 def state_columns(state: SourceState) -> tuple[str, str, str, str | None]:

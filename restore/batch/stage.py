@@ -1,0 +1,91 @@
+"""Owns a worker's last step: a result becomes a whole, checked file under a temporary name."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from restore.batch.fsops import OutputRoot, Written
+from restore.batch.job import Facts, Job, Staged
+from restore.errors import ImageError
+from restore.formats import Decoder, encode
+from restore.image import Arrangement, Document, Image
+
+VARIES = 0.01
+"""Standard deviation, as a share of full scale, above which a picture surely isn't constant."""
+SAMPLE_SIDE = 1024
+
+
+def stage(source: Document, result: Document, job: Job, facts: Facts, output: OutputRoot, decoder: Decoder) -> Staged:
+    """Encodes, writes beside the target, fsyncs, decodes the written file back and checks it.
+
+    Raises ImageError (and then leaves nothing behind), DiskFullError.
+    """
+    _check_shape(source, result, job)
+    with encode(result, job.format) as data:
+        written = output.write(job.target, data)
+    try:
+        _check_written(source, result, job, written, output, decoder)
+    except BaseException:
+        output.remove(written.path)
+        raise
+    return Staged(job, written.path, written.size, written.sha256, facts)
+
+
+def varies(document: Document) -> bool:
+    """Whether some colour channel surely isn't constant (told from a sample)."""
+    return any(_varies(page) for page in document.pages)
+
+
+def _varies(page: Image) -> bool:
+    step = max(1, -(-max(page.height, page.width) // SAMPLE_SIDE))
+    sample = page.pixels[::step, ::step, list(page.color_channels)].astype(np.float32)
+    if not sample.size or not np.isfinite(sample).all():
+        return False
+    full = float(np.abs(sample).max()) if page.stored.is_float else float(np.iinfo(page.pixels.dtype).max)
+    return bool((sample.std(axis=(0, 1)) > VARIES * full).any()) if full > 0 else False
+
+
+def _check_shape(source: Document, result: Document, job: Job) -> None:
+    """The result has the planned size and everything that the source had."""
+    if len(result.pages) != len(source.pages) or result.arrangement is not source.arrangement:
+        raise ImageError(f"the result has {len(result.pages)} pages, its source has {len(source.pages)}")
+    for before, after in zip(source.pages, result.pages, strict=True):
+        if after.stored.channels != before.stored.channels or after.pixels.dtype != before.pixels.dtype:
+            raise ImageError(
+                f"the result has {after.stored.channels} of {after.pixels.dtype}, its source {before.stored.channels} "
+                f"of {before.pixels.dtype}"
+            )
+        if np.isfinite(before.pixels).all() and not np.isfinite(after.pixels).all():
+            raise ImageError("the network gave NaN or infinity: try --precision fp32")
+    planned = (job.output_width_px, job.output_height_px)
+    if (result.first.width, result.first.height) != planned:
+        raise ImageError(
+            f"the result is {result.first.width}x{result.first.height}, planned was {planned[0]}x{planned[1]}"
+        )
+    if varies(source) and not any(np.ptp(page.pixels[..., c]) for page in result.pages for c in page.color_channels):
+        raise ImageError("the result is one even colour though its source isn't: try --precision fp32")
+
+
+def _check_written(
+    source: Document, result: Document, job: Job, written: Written, output: OutputRoot, decoder: Decoder
+) -> None:
+    """What another decoding finds in the file is what was meant."""
+    try:
+        with output.open(written.path) as file:
+            header, pixels = decoder.check(file, job.format)
+    except OSError as error:
+        raise ImageError(f"the written result can't be read back: {error.strerror}: check the output's disk") from error
+    except ImageError as error:
+        raise ImageError(f"the written result can't be decoded: {error}") from error
+    first = result.first
+    faces = len(result.pages) if result.arrangement is Arrangement.CUBE_STRIP else 1
+    found = pixels.size[0], pixels.size[1], len(header.channels)
+    meant = first.width, first.height * faces, len(first.stored.channels)
+    if found != meant:
+        raise ImageError(f"the written result is {found}, meant was {meant} (width, height, channels)")
+    if (header.bits, header.is_float) != (first.stored.bits, first.stored.is_float):
+        raise ImageError(f"the written result has {header.bits} bits a channel, meant were {first.stored.bits}")
+    if pixels.constant and varies(source):
+        raise ImageError("the written result is one even colour though its source isn't")
+    if not pixels.finite and np.isfinite(first.pixels).all():
+        raise ImageError("the written result holds NaN or infinity")

@@ -1,0 +1,316 @@
+"""Owns how one device is kept busy: reading, computing and staging overlap.
+
+    jobs --(reader threads, a decoder each)--> ready queue --(engine thread)--> (stager threads) --> results queue --> driver
+
+A picture is admitted only while the pixels of all pictures inside stay under a budget of host memory (one picture is
+always admitted).  Waiting pictures never hold up the engine: when none is ready, part-filled batches run.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Final
+
+from restore.batch.fsops import OutputRoot
+from restore.batch.job import Deviated, Deviation, Facts, Failed, FailureKind, Job, SourceState, Staged
+from restore.batch.stage import stage
+from restore.color import drift
+from restore.device import free_bytes
+from restore.errors import DiskFullError, ImageError
+from restore.formats import Decoder
+from restore.image import Arrangement, Document
+from restore.models import Model
+from restore.recipe import Recipe, TraitRules, Wrap
+from restore.traits import Traits, classify
+from restore.upscale import Enlarged, Picture, Upscaler
+
+READERS = 2
+STAGERS = 2
+MEMORY_SHARE = 0.25
+"""Of the free host memory that pictures inside a worker may take."""
+COPIES = 3
+"""A result is held as canvas, encoder's rows and encoded bytes at the worst moment."""
+CPU_BATCH_PX = 1
+"""One tile at a time: on CPUs a batch of four ran no faster, and a part-filled one costs as much as a full one."""
+GPU_BATCH_PX = 1 << 18
+
+Result = Staged | Failed | Deviated
+
+
+class _End:
+    """The engine has nothing more to give."""
+
+
+_END: Final = _End()
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A picture on its way, with what the last step needs of it."""
+
+    job: Job
+    picture: Picture
+    cost_bytes: int
+    started: float
+
+
+class LocalWorker:
+    """Restores jobs on one device of this machine (`Worker` of `job.py`)."""
+
+    def __init__(self, model: Model, recipe: Recipe, output: OutputRoot) -> None:
+        self._model = model
+        self._recipe = recipe
+        self._output = output
+
+    def process(self, jobs: Iterable[Job]) -> Iterator[Result]:
+        """Exactly one Staged or Failed a job.  Raises DiskFullError; drops everything when closed."""
+        line = _Line(self._model, self._recipe, self._output, jobs)
+        try:
+            yield from line.results()
+        finally:
+            line.stop()
+
+
+class _Line:
+    """The threads and queues of one `process` call."""
+
+    def __init__(self, model: Model, recipe: Recipe, output: OutputRoot, jobs: Iterable[Job]) -> None:
+        self._model = model
+        self._recipe = recipe
+        self._output = output
+        self._jobs = iter(jobs)
+        self._jobs_lock = threading.Lock()
+        self._budget = _Budget(int(free_bytes("cpu") * MEMORY_SHARE))
+        self._ready: queue.Queue[_Read | _End] = queue.Queue()
+        self._results: queue.Queue[Result | BaseException | _End] = queue.Queue()
+        self._stopped = threading.Event()
+        self._stagers = ThreadPoolExecutor(STAGERS, thread_name_prefix="stage")
+        self._decoders = _Decoders()
+        self._readers_left = READERS
+        self._threads = [threading.Thread(target=self._guarded, args=(self._read_jobs,)) for _ in range(READERS)]
+        self._threads.append(threading.Thread(target=self._guarded, args=(self._compute,)))
+
+    def results(self) -> Iterator[Result]:
+        for thread in self._threads:
+            thread.start()
+        while not isinstance(result := self._results.get(), _End):
+            if isinstance(result, BaseException):
+                raise result
+            yield result
+
+    def stop(self) -> None:
+        """Ends all threads as soon as the tile or file in hand is done; staged files nobody took stay temporaries."""
+        self._stopped.set()
+        self._budget.close()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+        self._stagers.shutdown(wait=True, cancel_futures=True)
+        self._decoders.close()
+        while not self._results.empty():
+            left = self._results.get_nowait()
+            if isinstance(left, Staged):
+                self._output.remove(left.temporary)
+
+    def _guarded(self, work: object) -> None:
+        """An error that isn't one picture's ends the run, in the driver's thread."""
+        assert callable(work)
+        try:
+            work()
+        except BaseException as error:
+            self._results.put(error)
+            self._stopped.set()
+            self._budget.close()
+            self._ready.put(_END)
+
+    def _read_jobs(self) -> None:
+        decoder = self._decoders.new()
+        while not self._stopped.is_set():
+            with self._jobs_lock:
+                job = next(self._jobs, None)
+                if job is None:
+                    break
+                cost = _cost_bytes(job)
+                if not self._budget.take(cost):
+                    break
+            try:
+                self._ready.put(_read(job, decoder, self._recipe, cost))
+            except ImageError as error:
+                self._give(Failed(job, str(error), _kind(error)), cost)
+        with self._jobs_lock:
+            self._readers_left -= 1
+            if self._readers_left == 0:
+                self._ready.put(_END)
+
+    def _compute(self) -> None:
+        upscaler = Upscaler(
+            self._model,
+            self._recipe.upscale,
+            batch_px=CPU_BATCH_PX if self._model.device == "cpu" else GPU_BATCH_PX,
+        )
+
+        def say(read: _Read, tile_px: int) -> None:
+            self._results.put(Deviated(read.job, Deviation(tile_px, upscaler.batch_limit or 0)))
+
+        waiting = []
+        for read, enlarged in upscaler.stream(self._pictures(), say):
+            if isinstance(enlarged, ImageError):
+                facts = _facts(read, None)
+                self._give(Failed(read.job, str(enlarged), _kind(enlarged), facts), read.cost_bytes)
+            else:
+                waiting.append(self._stagers.submit(self._guarded, lambda r=read, e=enlarged: self._stage(r, e)))
+                waiting = [future for future in waiting if not future.done()]
+        for future in waiting:
+            if not self._stopped.is_set():
+                future.result()
+        self._results.put(_END)
+
+    def _pictures(self) -> Iterator[tuple[_Read, Picture] | None]:
+        while not self._stopped.is_set():
+            try:
+                read = self._ready.get_nowait()
+            except queue.Empty:
+                yield None  # nothing is ready: what waits for partners must not wait for us
+                read = self._ready.get()
+            if isinstance(read, _End):
+                return
+            yield read, read.picture
+
+    def _stage(self, read: _Read, enlarged: Enlarged) -> None:
+        if self._stopped.is_set():
+            return
+        try:
+            document = enlarged.document()
+            facts = _facts(read, enlarged, _drift(read.picture.document, document, read.picture.traits))
+            with self._decoders.borrowed() as decoder:
+                result: Staged | Failed = stage(read.picture.document, document, read.job, facts, self._output, decoder)
+        except ImageError as error:
+            result = Failed(read.job, str(error), FailureKind.CHECK, _facts(read, enlarged))
+        except DiskFullError as error:
+            result = Failed(read.job, str(error), FailureKind.DISK_FULL, _facts(read, enlarged))
+        self._give(result, read.cost_bytes)
+
+    def _give(self, result: Result, cost_bytes: int) -> None:
+        self._budget.give_back(cost_bytes)
+        self._results.put(result)
+
+
+class _Budget:
+    """Bytes of host memory; one taker is always let in."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._taken = 0
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def take(self, amount: int) -> bool:
+        """Waits for room; False when the budget was closed instead."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or not self._taken or self._taken + amount <= self._limit)
+            self._taken += amount
+            return not self._closed
+
+    def give_back(self, amount: int) -> None:
+        with self._changed:
+            self._taken -= amount
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+class _Decoders:
+    """Limited children, one a thread at a time."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._lock = threading.Lock()
+        self._idle: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
+
+    def new(self) -> Decoder:
+        with self._lock:
+            return self._stack.enter_context(Decoder())
+
+    def borrowed(self) -> _Borrowed:
+        try:
+            return _Borrowed(self._idle.get_nowait(), self._idle)
+        except queue.Empty:
+            return _Borrowed(self.new(), self._idle)
+
+    def close(self) -> None:
+        with self._lock:
+            self._stack.close()
+
+
+class _Borrowed:
+    def __init__(self, decoder: Decoder, idle: queue.SimpleQueue[Decoder]) -> None:
+        self._decoder = decoder
+        self._idle = idle
+
+    def __enter__(self) -> Decoder:
+        return self._decoder
+
+    def __exit__(self, *_: object) -> None:
+        self._idle.put(self._decoder)
+
+
+def _read(job: Job, decoder: Decoder, recipe: Recipe, cost_bytes: int) -> _Read:
+    started = time.perf_counter()
+    before = job.source.stat() if job.source.exists() else None
+    if before is None or SourceState(before.st_size, before.st_mtime_ns, before.st_ino) != SourceState(
+        job.source_state.size, job.source_state.mtime_ns, job.source_state.inode
+    ):
+        raise _ChangedError("the source is gone or was changed after planning; run again")
+    document = decoder.read(job.source)
+    rules = recipe.rules
+    if document.arrangement is Arrangement.CUBE_STRIP:
+        rules = TraitRules(wrap=Wrap.NONE)  # a face goes on at its neighbours, not at its own other edge
+    traits = tuple(classify(page, job.relative.name, rules) for page in document.pages)
+    tile_px = job.deviation.tile_px if job.deviation is not None else None
+    return _Read(job, Picture(document, traits, tile_px), cost_bytes, started)
+
+
+class _ChangedError(ImageError):
+    """The source isn't the one that was planned."""
+
+
+def _kind(error: ImageError) -> FailureKind:
+    if isinstance(error, _ChangedError):
+        return FailureKind.CHANGED
+    return FailureKind.MEMORY if "out of memory" in str(error) else FailureKind.IMAGE
+
+
+def _cost_bytes(job: Job) -> int:
+    item = max(1, job.header.bits // 8) * len(job.header.channels)
+    return item * (2 * job.in_pixels + COPIES * job.out_pixels)
+
+
+def _drift(source: Document, result: Document, traits: tuple[Traits, ...]) -> float:
+    """The worst page's."""
+    return max(drift(before, after) for before, after, _ in zip(source.pages, result.pages, traits, strict=True))
+
+
+def _facts(read: _Read, enlarged: Enlarged | None, color_drift: float | None = None) -> Facts:
+    recipe_tile = enlarged.step.tile_px if enlarged is not None else None
+    tile_px = enlarged.tile_px if enlarged is not None else None
+    document = read.picture.document
+    return Facts(
+        traits_because=" | ".join(dict.fromkeys(traits.because for traits in read.picture.traits)),
+        tile_px=tile_px,
+        halo_px=enlarged.step.halo_px if enlarged is not None else None,
+        drift=color_drift,
+        seconds=time.perf_counter() - read.started,
+        in_pixels=read.job.in_pixels,
+        out_pixels=read.job.out_pixels,
+        deviation=Deviation(tile_px, 0) if tile_px is not None and tile_px != recipe_tile else None,
+        notes=tuple(dict.fromkeys(note for page in document.pages for note in page.stored.notes)),
+    )
