@@ -36,7 +36,7 @@ class Traits:
     grey: bool
     """One colour channel, or three that are equal in every pixel."""
     because: str
-    """Why, for people: "normal map: its name, and 98 % unit vectors; repeats along x (match 0.91, inside 0.93); ..."."""
+    """Why, for people: "normal map: its name, and 98% unit vectors; repeats along x (match 0.91, inside 0.93); ..."."""
 
 
 def classify(image: Image, name: str, rules: TraitRules) -> Traits:
@@ -45,19 +45,28 @@ def classify(image: Image, name: str, rules: TraitRules) -> Traits:
     Reads strips of colour (and the whole alpha channel) in the file's own type; never fails on odd sizes: what can't
     be told is taken as plain colour that doesn't repeat.
     """
-    colors = list(image.color_channels)
-    color = image.pixels[..., : len(colors)] if colors == list(range(len(colors))) else image.pixels[..., colors]
+    color = _channels(image, image.color_channels)
     alpha_at = image.alpha_channel
     alpha = None if alpha_at is None else image.pixels[..., alpha_at]
     vectors = normal_evidence(color, name)
     use = _alpha_use(color, alpha, is_normal=vectors is not None)
-    is_opacity = use.use in (AlphaUse.CUTOUT, AlphaUse.BLEND)
-    wraps, wrap_reason = _wraps(color, alpha if is_opacity else None, rules.wrap)
+    if use.use is AlphaUse.PACKED and alpha_at is not None:  # two pictures: both must go on across the seam
+        seen, opacity = _channels(image, (*image.color_channels, alpha_at)), None
+    else:
+        seen, opacity = color, alpha if use.use in (AlphaUse.CUTOUT, AlphaUse.BLEND) else None
+    wraps, wrap_reason = _wraps(seen, opacity, rules.wrap)
     grey = _is_grey(color)
     content = Content.COLOR if vectors is None else Content.NORMAL
     reasons = [f"normal map: {vectors}"] if vectors is not None else []
     reasons += [wrap_reason, use.because] + (["grey"] if grey else [])
     return Traits(content, use.use, wraps, grey, "; ".join(reasons))
+
+
+def _channels(image: Image, indices: tuple[int, ...]) -> Pixels:
+    """Those channels, as a view where they lie side by side from the first."""
+    if indices == tuple(range(len(indices))):
+        return image.pixels[..., : len(indices)]
+    return image.pixels[..., list(indices)]
 
 
 def _alpha_use(color: Pixels, alpha: Pixels | None, *, is_normal: bool) -> AlphaFacts:

@@ -34,7 +34,7 @@ class AlphaFacts:
 _CLEAR = 0.02
 """Alpha below this share of its largest value hides the colour for the eye."""
 _MIN_CLEAR_SHARE = 0.005
-_MIN_RICHNESS = 0.5
+_MIN_RICHNESS = 0.75
 """Hidden colour with at least this share of the visible colour's neighbour differences was drawn to be seen."""
 _MAX_BORDER_RATIO = 1.5
 _SAMPLE_BANDS = 24

@@ -22,26 +22,29 @@ def normal_evidence(color: Pixels, name: str) -> str | None:
     """
     if color.shape[2] != 3:
         return None
-    vectors = _sample_vectors(color)
-    z_side = float(vectors[:, 2].mean())
-    stem = re.sub(r"\.[a-z0-9]+$", "", name.lower())
+    stem = re.sub(r"\.[a-z0-9]+$", "", name.rsplit("/", 1)[-1].lower())
     named = bool(_NAME.search(stem) or _BUMP_NAME.search(stem))
-    if float(np.ptp(vectors[:, 2])) < 1e-3 and (z_side < -0.99 or z_side > 0.99):
-        return _two_channel_evidence(vectors, z_side, named)
+    vectors = _sample_vectors(color)
     length = np.linalg.norm(vectors, axis=1)
     unit = float((np.abs(length - 1.0) < 0.12).mean())
     tight = float((np.abs(length - 1.0) < 0.06).mean())
     facing = float((vectors[:, 2] > 0.0).mean())
     tilt = float(np.hypot(*vectors[:, :2].mean(axis=0)))
+    if float(np.ptp(vectors[:, 2])) == 0.0 and tight < 0.95:
+        return _two_channel_evidence(vectors, named)
     if named and unit >= 0.7 and facing >= 0.9:
         return f"its name, and {unit:.0%} unit vectors"
-    if tight >= 0.95 and facing >= 0.99 and tilt < 0.25 and z_side > 0.6:
+    is_flat = float(vectors.std(axis=0).max()) < 0.01
+    if not is_flat and tight >= 0.95 and facing >= 0.99 and tilt < 0.25 and float(vectors[:, 2].mean()) > 0.6:
         return f"{tight:.0%} unit vectors that look at the viewer"
     return None
 
 
-def _two_channel_evidence(vectors: NDArray[np.float32], z_side: float, named: bool) -> str | None:
+def _two_channel_evidence(vectors: NDArray[np.float32], named: bool) -> str | None:
     """Blue is empty or full (BC5, RG only): x and y alone must fit in the unit disc; only a name can vouch for that."""
+    z_side = float(vectors[0, 2])
+    if abs(z_side) < 0.99:
+        return None
     inside = float((np.hypot(vectors[:, 0], vectors[:, 1]) <= 1.05).mean())
     spread = float(vectors[:, :2].std())
     if named and inside >= 0.98 and spread > 0.0:

@@ -1,17 +1,20 @@
 """Owns telling, for each axis, whether a texture repeats there.
 
-The seam (last line beside first line) is compared with what neighbouring lines inside the same picture look like.  Three
-features decide, all free of the picture's contrast:
+The seam (last line beside first line) is compared with what neighbouring lines inside the same picture look like.
+Three features decide, and none depends on the picture's contrast:
 
-- match: correlation of the two lines' fine structure, against the usual one inside.  This is the evidence that
-  something goes on across the seam; flat or empty borders have none, so a sprite, a skin or a framed button never
-  counts as repeating only because both its edges are black.
+- match: correlation of the two lines' fine structure.  It must come near the usual one inside, and stand out from
+  what the same two lines give when one is shifted along the other.  This is the evidence that something goes on
+  across the seam: flat or empty borders have none, so a sprite, a skin or a framed button never counts as repeating
+  only because both its edges are black.
 - jump: the step across the seam over the steps beside it, against the same ratio inside.  A repeating texture has no
-  step that its inside doesn't have.
+  step that its inside doesn't have, and not much less of one either (a symmetric emblem has nearly none: its borders
+  mirror each other).
 - energy: fine structure of the two lines, against the usual one inside, so that a handful of pixels can't vouch for a
   whole border.
 
-Positions inside are taken where blocks of 8 (JPEG) and 4 (DXT) meet, as at the seam itself.
+Positions inside are taken where blocks of 8 (JPEG) and 4 (DXT) meet, as at the seam itself.  The limits were set on the
+"tune" half of tests/data/wrap_labels.csv; benchmarks/wrap_detector.py measures the other half.
 """
 
 from __future__ import annotations
@@ -31,10 +34,20 @@ _MAX_LINE_PX = 4096
 _FLOOR = 0.5 / 255.0
 """Steps and structure below half an 8-bit value are nothing."""
 
-MIN_MATCH = 0.30
-MIN_MATCH_SHARE = 0.62
-MAX_JUMP_SHARE = 1.35
-MIN_ENERGY_SHARE = 0.25
+MIN_MATCH_SHARE = 0.45
+MIN_RANK = 0.99
+"""Share of shifted matches that the true one must exceed, and ..."""
+MIN_CONTRAST = 2.5
+"""... by how many of their standard deviations it must stand out, unless it is a good match by itself: strict patterns
+(grids, rivets) match when shifted, too."""
+GOOD_MATCH = 0.5
+MAX_JUMP_SHARE = 1.8
+MIN_JUMP_SHARE = 0.3
+MIN_ENERGY_SHARE = 0.3
+MIN_ENERGY = 0.5 / 255.0
+"""Root mean square of the fine structure at the seam, and ..."""
+FAINT_ENERGY = 2.0 / 255.0
+"""... what it must reach unless the match is good: faint noise of compression can look alike."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +56,16 @@ class Seam:
 
     match: float
     usual_match: float
+    rank: float
+    """Share of shifted matches below `match`."""
+    contrast: float
+    """`match` less the mean of the shifted ones, in their standard deviations."""
     jump: float
     usual_jump: float
+    largest_jump: float
     energy: float
-    """Share of the usual energy inside."""
+    energy_share: float
+    """`energy` over the usual one inside."""
 
     @property
     def repeats(self) -> bool:
@@ -57,12 +76,18 @@ class Seam:
         """Why the axis doesn't count as repeating, or None."""
         if np.isnan(self.match):
             return "too small to tell"
-        if self.energy < MIN_ENERGY_SHARE:
+        if self.energy < MIN_ENERGY or self.energy_share < MIN_ENERGY_SHARE:
             return "flat border"
-        if self.match < MIN_MATCH or self.match < MIN_MATCH_SHARE * self.usual_match:
+        if self.match < MIN_MATCH_SHARE * self.usual_match:
             return f"borders don't match ({self.match:.2f}, inside {self.usual_match:.2f})"
-        if self.jump > MAX_JUMP_SHARE * self.usual_jump:
+        if self.rank < MIN_RANK or (self.contrast < MIN_CONTRAST and self.match < GOOD_MATCH):
+            return f"borders match no better than by chance ({self.match:.2f})"
+        if self.energy < FAINT_ENERGY and self.match < GOOD_MATCH:
+            return f"borders too faint to tell (match {self.match:.2f})"
+        if self.jump > max(MAX_JUMP_SHARE * self.usual_jump, self.largest_jump):
             return f"step at the seam ({self.jump:.1f}, inside {self.usual_jump:.1f})"
+        if self.jump < MIN_JUMP_SHARE * self.usual_jump:
+            return f"borders mirror each other (step {self.jump:.1f}, inside {self.usual_jump:.1f})"
         return None
 
 
@@ -79,7 +104,7 @@ def measure_seams(color: Pixels, alpha: Pixels | None) -> tuple[Seam, Seam]:
 def _measure(color: Pixels, alpha: Pixels | None) -> Seam:
     lines, length = color.shape[:2]
     if lines < MIN_LINES or length < MIN_LINES:
-        return Seam(*[float("nan")] * 5)
+        return Seam(*[float("nan")] * 9)
     every = 8 if lines >= 64 else 4
     inside = np.arange(every, lines - 3, every)
     if len(inside) > _POSITIONS:
@@ -87,22 +112,35 @@ def _measure(color: Pixels, alpha: Pixels | None) -> Seam:
     starts = np.concatenate([[0], inside])
     windows = (starts[:, None] + np.arange(-2, 2)) % lines  # the first straddles the seam
     planes = _planes(color, alpha, windows, _segments(length))
-    steps = np.abs(np.diff(planes, axis=1)).mean(axis=(2, 3))
+    steps = np.abs(np.diff(planes, axis=1)).mean(axis=(2, 3), dtype=np.float64)
     jump = (steps[:, 1] + _FLOOR) / (0.5 * (steps[:, 0] + steps[:, 2]) + _FLOOR)
     fine = _fine_structure(planes[:, 1:3])
-    power = (fine**2).sum(axis=(2, 3))
-    product = (fine[:, 0] * fine[:, 1]).sum(axis=(1, 2))
+    power = np.square(fine, dtype=np.float64).sum(axis=(2, 3))
+    product = np.multiply(fine[:, 0], fine[:, 1], dtype=np.float64).sum(axis=(1, 2))
     floor = _FLOOR**2 * fine.shape[2] * fine.shape[3]
     match = product / (np.sqrt(power[:, 0] * power[:, 1]) + floor)
+    shifted = _shifted_matches(fine[0]) / (np.sqrt(power[0].prod()) + floor)
     energy = np.sqrt(power.min(axis=1))
     usual_energy = float(np.median(energy[1:]))
     return Seam(
         match=float(match[0]),
         usual_match=float(np.median(match[1:])),
+        rank=float((shifted < match[0]).mean()),
+        contrast=float((match[0] - shifted.mean()) / (shifted.std() + 1e-3)),
         jump=float(jump[0]),
         usual_jump=float(np.quantile(jump[1:], 0.75)),
-        energy=float(energy[0]) / (usual_energy + float(np.sqrt(floor))),
+        largest_jump=float(np.quantile(jump[1:], 0.95)),
+        energy=float(np.sqrt(power[0].mean() / (fine.shape[2] * fine.shape[3]))),
+        energy_share=float(energy[0]) / (usual_energy + float(np.sqrt(floor))),
     )
+
+
+def _shifted_matches(pair: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Products of two lines (2, N, C), the second shifted along the first by every amount from 3 pixels up."""
+    spectrum = np.fft.rfft(pair.astype(np.float64), axis=1)
+    products = np.fft.irfft((spectrum[0] * spectrum[1].conj()).sum(axis=1), n=pair.shape[1])
+    result: NDArray[np.float64] = products[3:-3]
+    return result
 
 
 def _segments(length: int) -> NDArray[np.intp]:
@@ -128,8 +166,10 @@ def _planes(
 def _unit(values: Pixels) -> NDArray[np.float32]:
     if np.issubdtype(values.dtype, np.integer):
         return values.astype(np.float32) / np.float32(np.iinfo(values.dtype).max)
-    light = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=6e4, neginf=0.0).clip(0.0)
-    squeezed: NDArray[np.float32] = light / (1.0 + light)  # any monotone squeeze will do: HDR has no largest value
+    light: NDArray[np.float32] = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=6e4, neginf=0.0).clip(0.0)
+    squeezed: NDArray[np.float32] = light / (
+        np.float32(1.0) + light
+    )  # any monotone squeeze will do: HDR has no largest value
     return squeezed
 
 
@@ -139,4 +179,5 @@ def _fine_structure(lines: NDArray[np.float32]) -> NDArray[np.float32]:
     flat = np.ascontiguousarray(lines.transpose(0, 1, 3, 2)).reshape(-1, lines.shape[2])
     smooth = cv2.blur(flat, (width, 1), borderType=cv2.BORDER_REFLECT_101)
     shape = (lines.shape[0], lines.shape[1], lines.shape[3], lines.shape[2])
-    return (flat - smooth).reshape(shape).transpose(0, 1, 3, 2)
+    fine: NDArray[np.float32] = (flat - smooth).reshape(shape).transpose(0, 1, 3, 2)
+    return fine
