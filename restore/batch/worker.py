@@ -11,7 +11,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -118,9 +118,8 @@ class _Line:
             if isinstance(left, Staged):
                 self._output.remove(left.temporary)
 
-    def _guarded(self, work: object) -> None:
+    def _guarded(self, work: Callable[[], None]) -> None:
         """An error that isn't one picture's ends the run, in the driver's thread."""
-        assert callable(work)
         try:
             work()
         except BaseException as error:
