@@ -19,7 +19,7 @@ import time
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 RESULTS = Path(__file__).parent / "results"
 FOREIGN_LIMIT = 0.15
@@ -31,7 +31,7 @@ class Quiet:
 
     foreign_cores: float | None = None
 
-    def __enter__(self) -> Quiet:
+    def __enter__(self) -> Self:
         self._start = (time.perf_counter(), _busy_seconds(), _own_seconds())
         return self
 
@@ -64,7 +64,9 @@ def machine() -> dict[str, Any]:
     return {
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
-        "cpu_features": sorted(_cpu_flags() & {"avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_tile"}),
+        "cpu_features": sorted(
+            _cpu_flags() & {"avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_tile"}
+        ),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -75,7 +77,9 @@ def machine() -> dict[str, Any]:
 def store(name: str, figures: dict[str, Any], quiet: Quiet | None = None) -> Path:
     """Write `results/NAME.json`.  With `quiet` given, exits instead when the machine wasn't."""
     if quiet is not None and quiet.foreign_cores is not None and quiet.foreign_cores > FOREIGN_LIMIT:
-        sys.exit(f"not stored: other processes took {quiet.foreign_cores:.2f} cores meanwhile; run again on a quiet machine")
+        sys.exit(
+            f"not stored: other processes took {quiet.foreign_cores:.2f} cores meanwhile; run again on a quiet machine"
+        )
     path = RESULTS / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
     record = {
@@ -93,7 +97,9 @@ def store(name: str, figures: dict[str, Any], quiet: Quiet | None = None) -> Pat
 def commit() -> str:
     """The checkout's commit; with + where tracked files differ from it."""
     here = Path(__file__).parent
-    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    head = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True, check=False
+    )
     changed = subprocess.run(
         ["git", "status", "--porcelain", "--untracked-files=no", "--", "restore", "cuda_ops"],
         cwd=here.parent,

@@ -56,10 +56,19 @@ def main() -> None:
         for name, times in seconds.items()
     }
     for name, row in table.items():
-        print(f"{name:28} {row['seconds_median']:8.3f} s  {row['gflops']:7.1f} GFLOP/s  {row['times_official_median']:.2f} x  {row}")
+        print(
+            f"{name:28} {row['seconds_median']:8.3f} s {row['gflops']:7.1f} GFLOP/s {row['times_official_median']:.2f} x "
+            f"official, {row['psnr_db_to_official']} dB, largest difference {row['max_difference_255']}/255"
+        )
     path = store(
         "upscale-cpu",
-        {"model": "x4plus", "side_px": arguments.side, "rounds": arguments.rounds, "threads": arguments.threads, "table": table},
+        {
+            "model": "x4plus",
+            "side_px": arguments.side,
+            "rounds": arguments.rounds,
+            "threads": arguments.threads,
+            "table": table,
+        },
         quiet,
     )
     print(path)

@@ -1,8 +1,8 @@
 """Owns how large tiles and their halos are: decided before planning, since both may decide pixels.
 
 Compact networks see 18 to 34 px far, so a full halo is cheap, and tiled output equals untiled output.  RRDB networks
-see 94 (6 blocks) or 349 px (23 blocks) far, but feel little of it.  Measured on real weights in fp32, the largest and the
-mean difference that a cut `halo` px away makes right at the edge of what is kept, in steps of 1/255:
+see 94 (6 blocks) or 349 px (23 blocks) far, but feel little of it.  Measured on real weights in fp32, the largest and
+the mean difference that a cut `halo` px away makes right at the edge of what is kept, in steps of 1/255:
 
     halo_px          16          24          32          48          64          96
     x4plus           19.7  1.52  12.5  0.93   6.3  0.53   2.5  0.26   1.2  0.05   0.01  0.00
@@ -62,6 +62,7 @@ def choose(
         tile_px = max(AUTO_TILE_PX.get(architecture, OTHER_TILE_PX), 2 * halo_px + 256)
     elif tile_px < smallest:
         raise SetupError(
-            f"--tile {tile_px} leaves nothing inside a halo of {halo_px} px; use --tile {smallest} or more, or a smaller --halo"
+            f"--tile {tile_px} leaves nothing inside a halo of {halo_px} px; "
+            f"use --tile {smallest} or more, or a smaller --halo"
         )
     return Tiling(tile_px, halo_px, full is not None and halo_px >= full)

@@ -163,7 +163,7 @@ def from_network(
 ) -> Pixels:
     """(3, s*h, s*w) float32 -> (s*h, s*w, 1 or 3) of the file's type, rounded.
 
-    `source` (3, h, w) is what the network was given, made of `patch` (h, w, 1 or 3); `weight` (h, w, 1) is the alpha there.
+    `source` (3, h, w) is what the network was given, made of `patch` (h, w, 1 or 3); `weight` (h, w, 1) is alpha.
     Raises ImageError where the answer isn't finite.
     """
     if not bool(torch.isfinite(answer).all()):
@@ -211,7 +211,7 @@ def _unit(weight: Pixels) -> Tensor:
 
 
 def _unit_vectors(answer: Tensor, *, two_channels: bool) -> Tensor:
-    """Normal maps: xyz = 2c - 1, made unit length.  Where blue says nothing, x and y are kept inside the unit circle."""
+    """Normal maps: xyz = 2c - 1, made unit length.  Where blue says nothing, x and y stay in the unit circle."""
     vectors = answer * 2.0 - 1.0
     if two_channels:
         vectors = vectors / vectors[:2].norm(dim=0, keepdim=True).clamp_min(1.0)
@@ -233,4 +233,3 @@ def _within_neighbours(answer: Tensor, source: Tensor) -> Tensor:
 def fill_constants(canvas: Pixels, constants: tuple[Constant, ...]) -> None:
     for constant in constants:
         canvas[..., constant.channel] = constant.value
-

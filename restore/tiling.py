@@ -12,14 +12,15 @@ no network ever meets the edge of a texture as black.  Tiles then cover that ext
     read 2                             |----------------------|       (each read has the same length)
     keep 2                                    |--------|
 
-Keeps partition the image.  A keep stays at least `halo_px` inside its read, except where the read ends with the extended
-axis: there the tile sees just what an untiled run would see.  So with a halo of the network's receptive radius, tiled
+Keeps partition the image.  A keep stays at least `halo_px` inside its read, except where the read ends with the
+extended axis: there the tile sees just what an untiled run would see.  So with a halo of the network's receptive radius, tiled
 and untiled outputs are equal.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,7 @@ class Span:
 def cut(
     height: int, width: int, *, tile_px: int, halo_px: int, wraps: tuple[bool, bool], multiple_of: int = 1
 ) -> tuple[Tile, ...]:
-    """Tiles, all of one shape, whose keeps partition (height, width); reads are at most `tile_px` a side where that fits.
+    """Tiles, all of one shape, whose keeps partition (height, width); reads are at most about `tile_px` a side.
 
     `wraps` is (y, x).  `multiple_of`: the network takes only sides that are multiples of it.
     Raises ValueError where a tile has nothing left inside its halo.
@@ -102,11 +103,11 @@ def cut_axis(size: int, *, tile_px: int, halo_px: int, wraps: bool, multiple_of:
         _round_up(tile_px, multiple_of),
     )
     starts = [(i * (length - tile) // (count - 1)) // multiple_of * multiple_of - margin for i in range(count)]
-    inner = [(after + before + tile) // 2 for before, after in zip(starts, starts[1:], strict=False)]
+    inner = [(after + before + tile) // 2 for before, after in pairwise(starts)]
     keeps = [0, *inner, size]
     return tuple(
         Span(start, start + tile, keep0, keep1)
-        for start, keep0, keep1 in zip(starts, keeps, keeps[1:], strict=False)
+        for start, (keep0, keep1) in zip(starts, pairwise(keeps), strict=True)
         if keep1 > keep0
     )
 

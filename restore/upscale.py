@@ -90,7 +90,7 @@ class _Work(Generic[Key]):
     key: Key
     picture: Picture
     tile_px: int
-    on_smaller_tile: Callable[[Key, int], None]
+    on_smaller_tile: Callable[[Key, int], None] | None
     started: float = field(default_factory=time.perf_counter)
     canvases: tuple[Pixels, ...] = ()
     waiting: int = 0
@@ -122,7 +122,7 @@ class Upscaler:
     def stream(
         self,
         pictures: Iterable[tuple[Key, Picture] | None],
-        on_smaller_tile: Callable[[Key, int], None] = lambda key, tile_px: None,
+        on_smaller_tile: Callable[[Key, int], None] | None = None,
     ) -> Iterator[tuple[Key, Enlarged | ImageError]]:
         """Each picture comes out once, when it is done, under its key; pictures are pulled lazily.
 
@@ -184,9 +184,7 @@ class Upscaler:
             work.error = error
             return
         for page, parts in zip(work.picture.document.pages, splits, strict=True):
-            canvas = np.empty(
-                (page.height * scale, page.width * scale, page.pixels.shape[2]), dtype=page.pixels.dtype
-            )
+            canvas = np.empty((page.height * scale, page.width * scale, page.pixels.shape[2]), dtype=page.pixels.dtype)
             fill_constants(canvas, parts.constants)
             canvases.append(canvas)
         work.canvases = tuple(canvases)
@@ -212,9 +210,7 @@ class Upscaler:
                 work.tiles += 1
                 self._batcher.add(self._request(work, plane, tile, canvas, wraps))
 
-    def _request(
-        self, work: _Work[Key], plane: Plane, tile: Tile, canvas: Pixels, wraps: tuple[bool, bool]
-    ) -> Request:
+    def _request(self, work: _Work[Key], plane: Plane, tile: Tile, canvas: Pixels, wraps: tuple[bool, bool]) -> Request:
         patch = gather(plane.pixels, tile.read, wraps)
         weight = None if plane.weight is None else gather(plane.weight, tile.read, wraps)
         source = to_network(patch, plane)
@@ -249,7 +245,8 @@ class Upscaler:
             )
             return
         work.tile_px = smaller
-        work.on_smaller_tile(work.key, smaller)
+        if work.on_smaller_tile is not None:
+            work.on_smaller_tile(work.key, smaller)
 
     def _take_finished(self, in_flight: list[_Work[Key]]) -> Iterator[tuple[Key, Enlarged | ImageError]]:
         done = [work for work in in_flight if work.finished]

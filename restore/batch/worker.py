@@ -1,6 +1,6 @@
 """Owns how one device is kept busy: reading, computing and staging overlap.
 
-    jobs --(reader threads, a decoder each)--> ready queue --(engine thread)--> (stager threads) --> results queue --> driver
+    jobs --> reader threads --> ready queue --> engine thread --> stager threads --> results queue --> driver
 
 A picture is admitted only while the pixels of all pictures inside stay under a budget of host memory (one picture is
 always admitted).  Waiting pictures never hold up the engine: when none is ready, part-filled batches run.
@@ -122,7 +122,7 @@ class _Line:
         """An error that isn't one picture's ends the run, in the driver's thread."""
         try:
             work()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - handed to the driver, which raises it
             self._results.put(error)
             self._stopped.set()
             self._budget.close()
