@@ -253,6 +253,13 @@ class Reporter(Protocol):
     def on_end(self, summary: Summary) -> None: ...
 
 
+def without_place(message: str, source: Path, relative: Path) -> str:
+    """A message about a source without this machine's folders, and without a leading name: callers show that."""
+    for whole in (str(source), printable(source), str(source.absolute())):
+        message = message.replace(whole, printable(relative))
+    return message.removeprefix(f"{printable(relative)}: ")
+
+
 def printable(path: Path) -> str:
     """The path as text that any terminal, log or JSON takes: undecodable bytes as `\\xNN`, control characters too."""
     text = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -142,7 +142,7 @@ class Journal:
                     self.output.token,
                     time.time(),
                     self._fingerprint,
-                    json.dumps(asdict(recipe), sort_keys=True),
+                    _recipe_json(recipe),
                     json.dumps(dict(versions), sort_keys=True),
                 ),
             )
@@ -309,3 +309,10 @@ class Journal:
                 self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+
+def _recipe_json(recipe: Recipe) -> str:
+    """Without the folder of a model that the user gave as a path: nothing here names this machine."""
+    facts = asdict(recipe)
+    facts["upscale"]["model"] = Path(recipe.upscale.model).name
+    return json.dumps(facts, sort_keys=True)

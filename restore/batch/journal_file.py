@@ -104,12 +104,22 @@ def record_of(row: tuple[object, ...]) -> Record | None:
     if not isinstance(target, bytes) or not isinstance(source, bytes):
         return None
     try:
-        numbers = [int(str(value)) for value in (*known[:3], out_size, out_mtime_ns)]
+        size, mtime_ns, inode, result_size, result_mtime_ns = (
+            int(str(value)) for value in (*known[:3], out_size, out_mtime_ns)
+        )
     except ValueError:
         return None
-    state = SourceState(*numbers[:3], None if known[3] is None else str(known[3]))
-    paths = Path(os.fsdecode(target)), Path(os.fsdecode(source))
-    return Record(*paths, state, str(fingerprint), str(form), *numbers[3:], str(out_sha256), bool(unsure))
+    return Record(
+        target=Path(os.fsdecode(target)),
+        source=Path(os.fsdecode(source)),
+        source_state=SourceState(size, mtime_ns, inode, None if known[3] is None else str(known[3])),
+        fingerprint=str(fingerprint),
+        format=str(form),
+        size=result_size,
+        mtime_ns=result_mtime_ns,
+        sha256=str(out_sha256),
+        unsure=bool(unsure),
+    )
 
 
 def state_columns(state: SourceState) -> tuple[str, str, str, str | None]:

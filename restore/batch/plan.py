@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from restore.batch.fsops import digest_of
-from restore.batch.job import Job, Other, Plan, Problem, SourceState, printable
+from restore.batch.job import Job, Other, Plan, Problem, SourceState, printable, without_place
 from restore.batch.journal import Journal
 from restore.batch.places import Places, nearest_existing
 from restore.batch.probe import OpenDecoder, probe_all
 from restore.batch.targets import MAX_NAME_BYTES, name_targets, too_long
 from restore.batch.walk import examples, walk
 from restore.errors import ImageError, SetupError
-from restore.formats import SUFFIXES, Header, cannot_hold
+from restore.formats import SUFFIXES, Decoder, Header, cannot_hold
 from restore.recipe import Recipe, RunOptions
 
 OutputSize = Callable[[int, int], tuple[int, int]]
@@ -48,7 +48,11 @@ class _Candidate:
 
 
 def make_plan(
-    recipe: Recipe, options: RunOptions, journal: Journal, open_decoder: OpenDecoder, output_size: OutputSize
+    recipe: Recipe,
+    options: RunOptions,
+    journal: Journal,
+    output_size: OutputSize,
+    open_decoder: OpenDecoder = Decoder,
 ) -> Plan:
     """Walks IN, drops what is done, reads the headers of the rest and checks that their results can be written.
 
@@ -78,7 +82,9 @@ def make_plan(
     jobs: list[Job] = []
     for candidate, header in zip(todo, answers, strict=True):
         if isinstance(header, ImageError):
-            problems.append(Problem(candidate.relative, str(header)))
+            problems.append(
+                Problem(candidate.relative, without_place(str(header), candidate.source, candidate.relative))
+            )
         else:
             job = _job(candidate, header, output_format, output_size)
             if job.out_pixels > options.max_pixels:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from restore.batch.job import Failed, FailureKind, Outcome, Staged, Status
+from restore.batch.job import Failed, FailureKind, Outcome, Staged, Status, without_place
 from restore.batch.journal import Journal
 from restore.batch.plan import source_state
 from restore.errors import ImageError
@@ -43,8 +43,9 @@ class Publisher:
 
     def fail(self, failed: Failed) -> None:
         job = failed.job
-        self._journal.failed(job.relative, failed.error, failed.kind)
-        self._on_outcome(Outcome(job.relative, Status.FAILED, job, failed.error, failed.kind, facts=failed.facts))
+        error = without_place(failed.error, job.source, job.relative)
+        self._journal.failed(job.relative, error, failed.kind)
+        self._on_outcome(Outcome(job.relative, Status.FAILED, job, error, failed.kind, facts=failed.facts))
 
     def flush(self) -> None:
         """Publishes what waits.  Raises DiskFullError; what was renamed by then is recorded, or understood later."""

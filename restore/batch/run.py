@@ -22,10 +22,11 @@ from restore.batch.job import (
     Status,
     Summary,
     Worker,
+    without_place,
 )
 from restore.batch.journal import Journal
 from restore.batch.publish import MOST_WAITING, Publisher
-from restore.batch.signals import Dropped, Stopper
+from restore.batch.signals import DroppedError, Stopper
 from restore.errors import DiskFullError, ExitCode, ImageError
 from restore.recipe import Recipe, RunOptions
 
@@ -172,7 +173,7 @@ class _Run:
             while (item := self._next(stream)) is not None:
                 self._take(item)
             self._publisher.flush()
-        except Dropped:
+        except DroppedError:
             self._publisher.flush()
         finally:
             close = getattr(stream, "close", None)
@@ -208,8 +209,9 @@ class _Run:
                 written = self._journal.output.copy(other.source, other.relative)
                 stat = self._journal.output.rename(written.path, other.relative)
             except ImageError as error:
-                self._journal.failed(other.relative, str(error), FailureKind.IMAGE)
-                self._on_outcome(Outcome(other.relative, Status.FAILED, error=str(error), kind=FailureKind.IMAGE))
+                text = without_place(str(error), other.source, other.relative)
+                self._journal.failed(other.relative, text, FailureKind.IMAGE)
+                self._on_outcome(Outcome(other.relative, Status.FAILED, error=text, kind=FailureKind.IMAGE))
                 continue
             unsynced.add(other.relative.parent)
             if i % MOST_WAITING == 0:

@@ -19,7 +19,7 @@ GRACE_S = 20.0
 _EXIT_CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
 
 
-class Dropped(Exception):
+class DroppedError(Exception):
     """The grace is over: raised inside `Stopper.waiting` only."""
 
 
@@ -58,11 +58,11 @@ class Stopper:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """The only stretch in which work may be dropped; raises Dropped there once the grace is over."""
+        """The only stretch in which work may be dropped; raises DroppedError there once the grace is over."""
         self._waiting = True
         try:
             if self._expired:
-                raise Dropped
+                raise DroppedError
             yield
         finally:
             self._waiting = False
@@ -79,4 +79,4 @@ class Stopper:
     def _on_grace_over(self, _number: int, _frame: FrameType | None) -> None:
         self._expired = True
         if self._waiting:
-            raise Dropped
+            raise DroppedError
