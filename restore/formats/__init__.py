@@ -1,0 +1,41 @@
+"""Owns bytes on disk: the only package that knows file formats.
+
+catalogue   which formats there are, what each can hold
+sniff       format by content
+decoder     probe, read, check: the parent's side of the limited child
+process     the child's life; wire: its messages; child: its loop; reading: what it does
+encode      a document to a file's bytes
+png tga bmp jpeg tiff webp pnm exr dds    one format each: what stands beside the pixels, and writing
+raster oiio pillow                        pixels through libraries
+ifd exif alpha container shared           what several formats share
+"""
+
+from restore.formats.catalogue import (
+    FORMATS,
+    SUFFIXES,
+    Format,
+    Header,
+    PixelFacts,
+    cannot_hold,
+    facts_of,
+    target_suffix,
+)
+from restore.formats.decoder import Decoder
+from restore.formats.encode import encode, header_of, written_size
+from restore.formats.sniff import sniff
+
+__all__ = [
+    "FORMATS",
+    "SUFFIXES",
+    "Decoder",
+    "Format",
+    "Header",
+    "PixelFacts",
+    "cannot_hold",
+    "encode",
+    "facts_of",
+    "header_of",
+    "sniff",
+    "target_suffix",
+    "written_size",
+]
