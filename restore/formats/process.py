@@ -37,7 +37,16 @@ class Child:
         number = theirs.fileno() if theirs is not None else -1
         paths = [str(_PACKAGE_PARENT), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "restore.formats.child", str(self._folder), str(number), str(memory_bytes)],
+            [
+                sys.executable,
+                "-X",
+                "no_debug_ranges",
+                "-m",
+                "restore.formats.child",
+                str(self._folder),
+                str(number),
+                str(memory_bytes),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -86,7 +95,7 @@ class Child:
 
     def said(self) -> str:
         """What the child's libraries printed since the last request, bounded."""
-        return " | ".join(self._said)[:1000]
+        return " | ".join(self._said)[-600:]
 
     def close(self) -> None:
         """Kills the child and removes its folder."""

@@ -193,7 +193,7 @@ def _split(spec: Any, format_name: str, container: Container, number: int, offse
     space = spec.getattribute(f"{format_name}:ColorSpace") or ""
     if space in _SPACES:
         raise ImageError(f"its colours are {space}, which is not supported: convert it to RGB first")
-    name = str(spec.format_name)
+    name = str(spec.format)
     if name not in _TYPES:
         raise ImageError(f"its pixels are {name}, which is not supported: convert it to 8 or 16 bits or to float first")
     dtype = np.dtype(_TYPES[name])

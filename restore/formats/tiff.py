@@ -2,7 +2,8 @@
 
 OpenImageIO codes the pixels.  It would rewrite or drop most tags and date the file, so after it each directory is
 written anew: what describes the samples comes from its own, everything else from the source's.  Pixel density is
-multiplied by the scale.  Maker notes with absolute offsets inside EXIF are copied but can't be followed.  Source: TIFF 6.0.
+multiplied by the scale.  Maker notes with absolute offsets inside EXIF are copied but can't be followed.  Source:
+TIFF 6.0.
 """
 
 from __future__ import annotations
