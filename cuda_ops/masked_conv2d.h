@@ -1,0 +1,63 @@
+// What masked_conv2d's two passes are told, on either side of torch's convolution.  No torch header here, so .cu files
+// and tests compile without one.
+//
+// All pictures are NHWC in memory and packed; `valid` is one byte a pixel, 1 = known, 0 = hole.
+#pragma once
+#include <cstdint>
+
+#if defined(__CUDACC__)
+#define RESTORE_HOST_DEVICE __host__ __device__
+#else
+#define RESTORE_HOST_DEVICE
+#endif
+
+namespace restore {
+
+enum class Element { f16, bf16, f32, f64 };
+
+// Pass 1: out = x where a pixel is known, zeros elsewhere.  Bytes are chosen, never multiplied: NaN can't leak.
+struct Select {
+  const void* x;
+  const uint8_t* valid;
+  void* out;
+  int64_t pixels;
+  int64_t pixel_bytes;  // all channels of one pixel
+};
+
+// Pass 2, in place on y = conv(out, weight): where the window saw n > 0 known pixels, y * (kh * kw / n) + bias; else 0.
+struct Renormalise {
+  void* y;                // (n, out_h, out_w, channels) of `element`
+  const uint8_t* valid;   // (n, h, w)
+  const void* bias;       // (channels) of float, or of double beside Element::f64; may be null
+  uint8_t* valid_out;     // (n, out_h, out_w)
+  int64_t n, h, w, out_h, out_w, channels;
+  int64_t kernel_h, kernel_w, stride, padding;
+  Element element;
+};
+
+// Pixels outside the picture count as holes, as in NVIDIA's reference: the window keeps its full size.
+template <class Sum>
+RESTORE_HOST_DEVICE inline Sum window_ratio(const Renormalise& a, int64_t known) {
+  return known > 0 ? Sum(a.kernel_h * a.kernel_w) / Sum(known) : Sum(0);
+}
+
+// Half-open range of filter rows (or columns) that fall inside a picture of `size`, for output position `at`.
+struct Taps {
+  int64_t begin, end;
+};
+RESTORE_HOST_DEVICE inline Taps taps_inside(int64_t at, int64_t stride, int64_t padding, int64_t kernel, int64_t size) {
+  const int64_t first = at * stride - padding;
+  const int64_t begin = first < 0 ? -first : 0;
+  const int64_t end = size - first < kernel ? size - first : kernel;
+  return {begin, end};
+}
+
+// CPU: over pixels [begin, end), and over output rows [begin, end) of all n pictures.
+void select_cpu(const Select& a, int64_t begin, int64_t end);
+void renormalise_cpu(const Renormalise& a, int64_t begin, int64_t end);
+
+// CUDA: nullptr, or what the runtime says (static text).  The caller has made the device current.
+const char* select_cuda(const Select& a, void* stream);
+const char* renormalise_cuda(const Renormalise& a, void* stream);
+
+}  // namespace restore
