@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 CPU_LIMIT_S = 240
 _SPARE_BYTES = 2 << 30
 _WRAPPERS = ("params_ema", "params-ema", "params", "model_state_dict", "state_dict", "model", "net")
+_TYPES = ("float16", "bfloat16", "float32", "float64", "int64", "int32", "uint8", "bool")
 _PREFIXES = ("module.", "netG.")
 
 
@@ -95,6 +96,8 @@ def unwrap(found: Any) -> dict[str, Tensor]:
     for name, tensor in found.items():
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
             raise ModelError(f"entry {str(name)[:80]!r} is a {type(tensor).__name__}, not a tensor")
+        if str(tensor.dtype).removeprefix("torch.") not in _TYPES:
+            raise ModelError(f"tensor {name[:80]} has type {tensor.dtype}, which no network here uses")
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in found):
             found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}

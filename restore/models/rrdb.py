@@ -41,11 +41,11 @@ class Shape:
 
     @property
     def receptive_radius_px(self) -> int:
-        """Exact for one input pixel: 15 a block and 4 for two doublings (94 for 6 blocks, 349 for 23)."""
+        """Exact: 15 a block and 4 for two doublings (94 for 6 blocks, 349 for 23), `fold` times as much when folded."""
         reach = 2  # conv_hr and conv_last, in output pixels
         for _ in range(self.doublings):
             reach = (reach + 2) // 2  # conv_up, then half of it, rounded up
-        return self.fold * (15 * self.blocks + 2 + reach) + self.fold - 1
+        return self.fold * (15 * self.blocks + 2 + reach)  # 2: conv_first and conv_body
 
 
 class Rrdb:
