@@ -42,9 +42,11 @@ def bleed_color(pixels: Pixels, alpha: Pixels, wraps: tuple[bool, bool]) -> Pixe
     empty = ~(alpha > 0)  # NaN counts as empty
     if not empty.any() or empty.all():
         return pixels
-    levels = [_push_source(pixels, alpha)]
-    while levels[-1].weight.min() <= 0.0:
-        levels.append(_push(levels[-1].color, levels[-1].weight))
+    levels = [_push_source(pixels, alpha, wraps)]
+    while levels[-1].weight.min() < 1.0 and levels[-1].weight.size > 1:  # faint cells, too, look further
+        finer = levels[-1]
+        rows = _rows_around(0, finer.color.shape[0], finer.color.shape[0], wraps[0])
+        levels.append(_push(finer.color[rows.at], finer.weight[rows.at] * rows.share, wraps[1]))
     filled = levels[-1].color
     for level in reversed(levels[:-1]):
         below = _pull(filled, level.color.shape[:2], slice(0, level.color.shape[0]), wraps)
@@ -52,29 +54,58 @@ def bleed_color(pixels: Pixels, alpha: Pixels, wraps: tuple[bool, bool]) -> Pixe
     return _paste_source(pixels, empty, filled, wraps)
 
 
-def _push_source(pixels: Pixels, alpha: Pixels) -> _Level:
+@dataclass(frozen=True)
+class _Rows:
+    at: NDArray[np.intp]
+    share: _Floats
+    """(n, 1, 1): 0 for rows that don't exist."""
+
+
+def _rows_around(start: int, stop: int, height: int, wraps: bool) -> _Rows:
+    """Rows start - 1 to stop, an even number of them: what the cells of rows start to stop are made of."""
+    at = np.arange(start - 1, stop + 1 + (stop - start) % 2)
+    if wraps:
+        return _Rows(at % height, np.ones((len(at), 1, 1), np.float32))
+    exists = (at >= 0) & (at < height)
+    return _Rows(np.clip(at, 0, height - 1), exists.astype(np.float32)[:, None, None])
+
+
+def _push_source(pixels: Pixels, alpha: Pixels, wraps: tuple[bool, bool]) -> _Level:
     """The first halving, strip by strip, so that the full size never exists as floats."""
     top = float(np.iinfo(alpha.dtype).max) if np.issubdtype(alpha.dtype, np.integer) else 1.0
+    height = pixels.shape[0]
     parts = []
-    for start in range(0, pixels.shape[0], _STRIP_ROWS):
-        rows = slice(start, start + _STRIP_ROWS)
-        weight = np.nan_to_num(alpha[rows].astype(np.float32), nan=0.0, posinf=top) / np.float32(top)
+    for start in range(0, height, _STRIP_ROWS):
+        rows = _rows_around(start, min(start + _STRIP_ROWS, height), height, wraps[0])
+        weight = np.nan_to_num(alpha[rows.at].astype(np.float32), nan=0.0, posinf=top) / np.float32(top)
         weight = np.clip(weight, 0.0, 1.0)[..., None]
-        color = np.where(weight > 0.0, pixels[rows].astype(np.float32), np.float32(0.0))
-        parts.append(_push(color, weight))
+        color: _Floats = np.where(weight > 0.0, pixels[rows.at].astype(np.float32), np.float32(0.0))
+        parts.append(_push(color, weight * rows.share, wraps[1]))
     return _Level(np.concatenate([p.color for p in parts]), np.concatenate([p.weight for p in parts]))
 
 
-def _push(color: _Floats, weight: _Floats) -> _Level:
-    """Half the size: cells of 2 x 2 pixels, averaged by weight; a cell as heavy as one full pixel is full."""
-    odd = (color.shape[0] % 2, color.shape[1] % 2)
-    if any(odd):  # pad with weight 0, which changes no average
-        padding = ((0, odd[0]), (0, odd[1]), (0, 0))
-        color, weight = np.pad(color, padding), np.pad(weight, padding)
-    heavy = color * weight
-    total = weight[0::2, 0::2] + weight[0::2, 1::2] + weight[1::2, 0::2] + weight[1::2, 1::2]
-    summed = heavy[0::2, 0::2] + heavy[0::2, 1::2] + heavy[1::2, 0::2] + heavy[1::2, 1::2]
-    return _Level(summed / np.maximum(total, np.float32(1e-12)), np.minimum(total, np.float32(1.0)))
+def _push(color: _Floats, weight: _Floats, wraps_x: bool) -> _Level:
+    """Half the size: each cell of 2 x 2 pixels averages the 4 x 4 around it (1 3 3 1), by weight.
+
+    `color` and `weight` already have the rows around; here come the columns.  A cell as heavy as one pixel is full.
+    """
+    odd = color.shape[1] % 2
+    padding = ((0, 0), (1, 1 + odd), (0, 0))
+    heavy = np.concatenate([color * weight, weight], axis=2)
+    heavy = np.pad(heavy, padding, mode="wrap") if wraps_x else np.pad(heavy, padding)
+    tall = _tent(heavy.swapaxes(0, 1)).swapaxes(0, 1)
+    summed = _tent(tall)
+    total = summed[..., -1:]
+    mean: _Floats = summed[..., :-1] / np.maximum(total, np.float32(1e-12))
+    return _Level(mean, np.minimum(total, np.float32(1.0)))
+
+
+def _tent(lines: _Floats) -> _Floats:
+    """2n + 2 lines to n."""
+    inner = lines[1:-2:2] + lines[2:-1:2]
+    outer = lines[0:-3:2] + lines[3::2]
+    result: _Floats = inner * np.float32(0.75) + outer * np.float32(0.25)
+    return result
 
 
 def _pull(coarse: _Floats, size: tuple[int, int], rows: slice, wraps: tuple[bool, bool]) -> _Floats:

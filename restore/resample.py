@@ -1,7 +1,8 @@
 """Owns every change of size that no network makes: once, after it, and never before.
 
-Smaller: each new pixel is the exact average of the area that it covers.  Larger: cubic convolution (Keys 1981, a = -1/2),
-whose one negative lobe rings less than Lanczos where dark meets bright in linear light.  Each axis goes its own way.
+Smaller: each new pixel is the exact average of the area that it covers.  Larger: cubic convolution (Keys 1981, with
+a = -1/2), whose one negative lobe rings less than Lanczos where dark meets bright in linear light.  Each axis goes its
+own way.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ _Floats = NDArray[np.float32]
 def target_size(height: int, width: int, model_scale: int, step: Upscale) -> tuple[int, int]:
     """(height, width) of the result for a source of `height` x `width`; every side is at least 1.
 
-    In this order: `scale` (the model's own if None) multiplies both sides; `max_size_px` shrinks both alike, so that the
-    longer one fits; each side is rounded to the nearest whole number (halves up); `pow2` moves each side on its own to a
-    power of two (nearest by ratio, halves up; never above `max_size_px`); `multiple_of_px` moves each side to its nearest
-    multiple, never to 0, and downwards where the nearest would exceed `max_size_px`.  Only the last two can change the
-    aspect, by what their rounding says.
+    In this order: `scale` (the model's own if None) multiplies both sides; `max_size_px` shrinks both alike, so that
+    the longer one fits; each side is rounded to the nearest whole number (halves up); `pow2` moves each side on its
+    own to a power of two (nearest by ratio, halves up; never above `max_size_px`); `multiple_of_px` moves each side to
+    its nearest multiple, never to 0, and downwards where the nearest would exceed `max_size_px`.  Only the last two
+    can change the aspect, by what their rounding says.
     """
     scale = float(model_scale if step.scale is None else step.scale)
     if step.max_size_px is not None:
@@ -113,9 +114,9 @@ def resample(
 ) -> Pixels:
     """(H, W, C) of any pixel type to (*size, C) of the same type, rounded, not truncated.
 
-    `linear_light`: colour is sRGB-encoded, so it is mixed as light.  `alpha_channel`: its index, if it is opacity: colour
-    then counts by its alpha (invisible colour can't leak into a visible edge), and alpha itself is mixed as it is.
-    `wraps` (y, x): across these sides the picture goes on from the other one, elsewhere its edge is repeated.
+    `linear_light`: colour is sRGB-encoded, so it is mixed as light.  `alpha_channel`: its index, if it is opacity:
+    colour then counts by its alpha (invisible colour can't leak into a visible edge), and alpha itself is mixed as it
+    is.  `wraps` (y, x): across these sides the picture goes on from the other one, elsewhere its edge is repeated.
     `normal`: the first three channels are a normal map (2c - 1): vectors are mixed and made unit length again; where
     blue is constant (x and y only) they are mixed plainly; alpha is data then.  Beside source and result, memory is
     that of a strip.

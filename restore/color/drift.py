@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,7 +31,7 @@ def drift(source: Image, output: Image) -> float:
     rows = _edges(source.height)
     columns = _edges(source.width)
     total = weights = 0.0
-    for top, bottom in zip(rows[:-1], rows[1:], strict=True):
+    for top, bottom in pairwise(rows.tolist()):
         before, weight = _means(source, (top, bottom), columns)
         scaled_rows = _scaled(np.array([top, bottom]), source.height, output.height)
         after, _ = _means(

@@ -1,7 +1,7 @@
 """Owns taking back what a network did to colour and grain.
 
-Photo models shift colour and take texture grain for noise.  Both are mended against the source itself, around every pixel
-on its own, so that the result of a tile doesn't depend on the tile.
+Photo models shift colour and take texture grain for noise.  Both are mended against the source itself, around every
+pixel on its own, so that the result doesn't depend on the tile.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ _ENCODED_KNEE = 0.04045
 
 
 def srgb_to_linear(encoded: Tensor) -> Tensor:
-    """Display-encoded values in [0, 1] to light in [0, 1], any shape; negative values keep the straight part's slope."""
+    """Display-encoded values in [0, 1] to light in [0, 1], any shape; the straight part goes on below 0."""
     import torch
 
     bright = ((encoded.clamp_min(_ENCODED_KNEE) + 0.055) / 1.055) ** 2.4
@@ -35,7 +35,8 @@ def linear_to_srgb(light: Tensor) -> Tensor:
 def light_of(stored: NDArray[Any], *, encoded: bool) -> NDArray[np.float32]:
     """Stored values of any pixel type as float32, integers over their maximum; `encoded`: as light."""
     if stored.dtype.kind == "u":
-        return _decode_table(stored.dtype.str, encoded)[stored]
+        light: NDArray[np.float32] = _decode_table(stored.dtype.str, encoded)[stored]
+        return light
     values: NDArray[np.float32] = stored.astype(np.float32)
     return _decode(values) if encoded else values
 
@@ -79,4 +80,5 @@ def _decode_table(dtype: str, encoded: bool) -> NDArray[np.float32]:
 @cache
 def _encode_table() -> NDArray[np.uint8]:
     light = (np.arange(_ENCODE_STEPS, dtype=np.float64) / (_ENCODE_STEPS - 1)).astype(np.float32)
-    return np.rint(_encode(light) * 255.0).astype(np.uint8)
+    table: NDArray[np.uint8] = np.rint(_encode(light) * 255.0).astype(np.uint8)
+    return table
