@@ -1,6 +1,19 @@
 """Owns running RRDB networks (ESRGAN, Real-ESRGAN): dense blocks in channels_last.
 
 Architecture: Real-ESRGAN and BasicSR, basicsr/archs/rrdbnet_arch.py (Apache-2.0); canonical names are BasicSR's.
+
+Dense blocks join their inputs with `torch.cat`. Measured against it, one dense block, torch 2.14, one thread of a
+Sapphire Rapids without AMX that other work shared, interleaved, best of 41 at 64x64 (15 at 128x128), as speed over the
+official form (NCHW fp32, cat, mul, add):
+
+    fp32  cat 1.22 (1.22)   slices of one buffer 1.19 (1.24)   preallocated cat 1.17 (1.34)   push 1.11 (1.32)
+    bf16  cat 0.73 (0.81)   slices of one buffer 0.72 (0.66)   preallocated cat 0.73 (0.82)   push 0.69 (0.84)
+
+Nothing beats cat by more than the noise: `conv2d` copies a slice of a channels_last buffer before oneDNN sees it, so
+slices save nothing, and "push" (each new feature convolved at once for all later layers) trades the copies for sums.
+That CPU multiplies bf16 slower than fp32 (see `device.bf16_is_quick_on_cpu`); on one Zen 4 core, torch 2.13, 128x128,
+cat against slices gave 101 and 100 GFLOP/s in fp32, 208 and 197 in bf16, against 70 for the official form.
+oneDNN's prepacked weights gained nothing either: reordering takes 0.03 to 0.1 ms of an 18 ms convolution.
 """
 
 from __future__ import annotations
