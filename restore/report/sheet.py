@@ -127,12 +127,14 @@ def brightest(image: Image) -> float:
     return max(1.0, float(np.percentile(values, 99.5))) if values.size else 1.0
 
 
-def detail_window(shown: Shown, height: int, width: int) -> Window:
-    """The `height` x `width` window of `shown` with the most fine structure (summed gradient magnitude).
+def detail_window(image: Image, height: int, width: int) -> Window:
+    """The `height` x `width` window of `image` with the most visible fine structure (summed magnitude of the Laplacian).
 
     A side that isn't longer than the window is shown whole.
     """
-    full_height, full_width = shown.shape[:2]
+    full_height, full_width = image.height, image.width
+    # One plain square instead of a checkerboard: its edges would be the finest structure of all.
+    shown = to_shown(image, checker_px=max(full_height, full_width))
     height, width = min(height, full_height), min(width, full_width)
     grey = cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY).astype(np.float32)
     energy = np.zeros((full_height + 1, full_width + 1))
@@ -148,27 +150,29 @@ def _strip(row: Row) -> Pillow.Image:
     before = to_shown(row.before, white)
     largest = max((after.image for after in row.afters), key=lambda i: i.width * i.height, default=row.before)
     window = detail_window(
-        before,
+        row.before,
         height=max(1, CELL_PX * row.before.height // max(largest.height, 1)),
         width=max(1, CELL_PX * row.before.width // max(largest.width, 1)),
     )
     part = window.cut(largest.pixels)
     zoom = max(1, CELL_PX // max(part.shape[:2]))
     size = (part.shape[1], part.shape[0])
-    # Its checkerboard is drawn as much smaller as the result's is about to be enlarged beside it.
-    checker_px = max(1, round(CHECKER_PX * row.before.width / largest.width))
-    source = to_shown(row.before.with_pixels(window.cut(row.before.pixels)), white, checker_px)
-    cells = [("before, bicubic", _enlarged(source, size, zoom))]
+
+    def cell(image: Image) -> Shown:
+        # The window is cut before anything is converted (a result may be hundreds of megapixels), and the checkerboard
+        # is drawn as much smaller as it is about to be enlarged.
+        checker_px = max(1, round(CHECKER_PX * image.width / largest.width))
+        return _enlarged(to_shown(image.with_pixels(window.cut(image.pixels)), white, checker_px), size, zoom)
+
+    cells = [("before, bicubic", cell(row.before))]
     for after in row.afters:
-        # The window is cut before anything is converted: a result may be hundreds of megapixels.
-        seen = to_shown(after.image.with_pixels(window.cut(after.image.pixels)), white)
-        cells.append((f"{after.label}  {after.image.width}x{after.image.height}", _enlarged(seen, size, zoom)))
+        cells.append((f"{after.label}  {after.image.width}x{after.image.height}", cell(after.image)))
 
     percent = f" at {zoom * 100} %" if zoom > 1 else ""
     facts = f"{row.before.width}x{row.before.height} {row.before.stored.format}{percent}"
     lines = [facts, *row.notes]
     head = NAME_SIZE_PX + 6 + LINE_PX * len(lines)
-    body = max(LINE_PX + max(cell.shape[0] for _, cell in cells), THUMB_PX)
+    body = max(LINE_PX + max(pixels.shape[0] for _, pixels in cells), THUMB_PX)
     columns = len(cells)
     strip = Pillow.new(
         "RGB", (2 * GAP_PX + THUMB_PX + columns * (CELL_PX + GAP_PX), head + body + 2 * GAP_PX), BACKGROUND
@@ -180,10 +184,10 @@ def _strip(row: Row) -> Pillow.Image:
         _write(draw, (GAP_PX, top), line, TEXT_SIZE_PX, TEXT_COLOR, strip.width - 2 * GAP_PX)
     top = GAP_PX + head
     strip.paste(_thumb(before, window), (GAP_PX, top + LINE_PX))
-    for column, (label, cell) in enumerate(cells):
+    for column, (label, pixels) in enumerate(cells):
         left = 2 * GAP_PX + THUMB_PX + column * (CELL_PX + GAP_PX)
         _write(draw, (left, top), label, TEXT_SIZE_PX, TEXT_COLOR, CELL_PX)
-        strip.paste(Pillow.fromarray(cell), (left, top + LINE_PX))
+        strip.paste(Pillow.fromarray(pixels), (left, top + LINE_PX))
     return strip
 
 

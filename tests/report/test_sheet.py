@@ -141,10 +141,21 @@ def test_non_finite_floats_are_shown_not_raised() -> None:
 def test_the_window_is_where_the_detail_is() -> None:
     shown = np.zeros((100, 200, 3), np.uint8)
     shown[60:80, 150:170] = np.random.default_rng(0).integers(0, 256, (20, 20, 3))
-    window = detail_window(shown, 30, 30)
+    window = detail_window(picture(shown, ("R", "G", "B")), 30, 30)
     assert window.top * 100 <= 60
     assert window.bottom * 100 >= 80
     assert window.left * 200 <= 150
     assert window.right * 200 >= 170
     assert isinstance(window, Window)
     assert window.cut(shown).shape[:2] == (30, 30)
+
+
+def test_transparent_areas_are_no_detail() -> None:
+    pixels = np.zeros((100, 100, 4), np.uint8)
+    pixels[:50, :50, :3] = np.random.default_rng(0).integers(0, 256, (50, 50, 3))  # hidden under alpha 0
+    pixels[70:80, 70:80] = 255
+    window = detail_window(picture(pixels, ("R", "G", "B", "A")), 20, 20)
+    assert round(window.top * 100) <= 70
+    assert round(window.left * 100) <= 70
+    assert round(window.bottom * 100) >= 80
+    assert round(window.right * 100) >= 80
