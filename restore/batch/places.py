@@ -151,7 +151,7 @@ def _check_nesting(source: Path, target: Path) -> None:
     if outside.is_relative_to(inside):
         raise SetupError(
             f"{printable(target)}: the output lies inside the input {printable(source)}, and would be read again "
-            "by the next run: name an output outside"
+            "by the next run: name another output"
         )
     if inside.is_relative_to(outside):
         raise SetupError(

@@ -1,0 +1,124 @@
+"""A staged result is whole, checked and what was planned, in real formats."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from restore.batch import stage as stage_module
+from restore.batch.fsops import OutputRoot
+from restore.batch.job import Facts, Job, SourceState
+from restore.batch.stage import stage, varies
+from restore.errors import ImageError
+from restore.formats import Decoder
+from restore.image import Document, Image
+
+Make = Callable[[str], tuple[Job, Document, Document]]
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Iterator[Decoder]:
+    with Decoder() as decoder:
+        yield decoder
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> OutputRoot:
+    return OutputRoot(tmp_path / "out", "00000001")
+
+
+def enlarged(document: Document, factor: int = 4) -> Document:
+    pages = tuple(p.with_pixels(p.pixels.repeat(factor, axis=0).repeat(factor, axis=1)) for p in document.pages)
+    return replace(document, pages=pages)
+
+
+@pytest.fixture
+def make(shared_data: Path, decoder: Decoder) -> Make:
+    def made(name: str) -> tuple[Job, Document, Document]:
+        path = shared_data / name
+        header, facts, source = decoder.probe(path), path.stat(), decoder.read(path)
+        state = SourceState(facts.st_size, facts.st_mtime_ns, facts.st_ino)
+        target = Path("d") / f"{path.stem}.png"
+        job = Job(Path(name), path, target, header, state, "png", 4 * header.width, 4 * header.height)
+        return job, source, enlarged(source)
+
+    return made
+
+
+PICTURE = "sr/Set5/baby.png"
+
+
+def broken(result: Document, change: Callable[[Image], Image]) -> Document:
+    return replace(result, pages=tuple(change(page) for page in result.pages))
+
+
+def test_staged_result_reads_back_as_the_same_pixels(make: Make, output: OutputRoot, decoder: Decoder) -> None:
+    job, source, result = make(PICTURE)
+    staged = stage(source, result, job, Facts("because"), output, decoder)
+    assert staged.temporary.parent == Path("d")
+    whole = output.root / staged.temporary
+    assert output.sha256(staged.temporary) == staged.sha256
+    assert whole.stat().st_size == staged.size
+    named = whole.rename(whole.with_name("a.png"))
+    assert np.array_equal(decoder.read(named).first.pixels, result.first.pixels)
+
+
+@pytest.mark.parametrize(
+    ("change", "fact"),
+    [
+        (lambda page: page.with_pixels(np.zeros_like(page.pixels)), "one even colour"),
+        (lambda page: page.with_pixels(page.pixels[:-1]), "planned was"),
+        (lambda page: page.with_pixels(page.pixels.astype(np.uint16)), "uint16"),
+    ],
+)
+def test_result_that_is_not_what_was_planned_is_refused_and_leaves_nothing(
+    make: Make, output: OutputRoot, decoder: Decoder, change: Callable[[Image], Image], fact: str
+) -> None:
+    job, source, result = make(PICTURE)
+    with pytest.raises(ImageError, match=fact):
+        stage(source, broken(result, change), job, Facts(), output, decoder)
+    assert not [path for path in output.root.rglob("*") if path.is_file()]
+
+
+def test_nan_from_a_network_is_refused(make: Make, output: OutputRoot, decoder: Decoder) -> None:
+    job, source, _ = make(PICTURE)
+    floats = broken(source, lambda page: page.with_pixels(page.pixels.astype(np.float32)))
+    holed = enlarged(floats)
+    holed.first.pixels[3, 4, 1] = np.nan
+    with pytest.raises(ImageError, match="NaN"):
+        stage(floats, holed, job, Facts(), output, decoder)
+
+
+def test_encoder_that_writes_something_else_is_noticed(
+    make: Make, output: OutputRoot, decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, source, result = make(PICTURE)
+    real = stage_module.encode
+    monkeypatch.setattr(stage_module, "encode", lambda document, form: real(enlarged(document, 2), form))
+    with pytest.raises(ImageError, match="meant was"):
+        stage(source, result, job, Facts(), output, decoder)
+
+    def cut(document: Document, form: str) -> object:
+        file = real(document, form)
+        os.truncate(file.fileno(), 5000)
+        return file
+
+    monkeypatch.setattr(stage_module, "encode", cut)
+    with pytest.raises(ImageError, match="can't be decoded"):
+        stage(source, result, job, Facts(), output, decoder)
+    assert not [path for path in output.root.rglob("*") if path.is_file()]
+
+
+def test_even_colour_of_an_even_source_is_fine(make: Make, output: OutputRoot, decoder: Decoder) -> None:
+    job, source, result = make(PICTURE)
+
+    def even(page: Image) -> Image:
+        return page.with_pixels(np.full_like(page.pixels, 7))
+
+    assert not varies(broken(source, even))
+    stage(broken(source, even), broken(result, even), job, Facts(), output, decoder)
