@@ -128,7 +128,7 @@ def brightest(image: Image) -> float:
 
 
 def detail_window(image: Image, height: int, width: int) -> Window:
-    """The `height` x `width` window of `image` with the most visible fine structure (summed magnitude of the Laplacian).
+    """The `height` x `width` window of `image` with the most visible fine structure (summed |Laplacian|).
 
     A side that isn't longer than the window is shown whole.
     """
@@ -165,8 +165,7 @@ def _strip(row: Row) -> Pillow.Image:
         return _enlarged(to_shown(image.with_pixels(window.cut(image.pixels)), white, checker_px), size, zoom)
 
     cells = [("before, bicubic", cell(row.before))]
-    for after in row.afters:
-        cells.append((f"{after.label}  {after.image.width}x{after.image.height}", cell(after.image)))
+    cells += [(f"{one.label}  {one.image.width}x{one.image.height}", cell(one.image)) for one in row.afters]
 
     percent = f" at {zoom * 100} %" if zoom > 1 else ""
     facts = f"{row.before.width}x{row.before.height} {row.before.stored.format}{percent}"

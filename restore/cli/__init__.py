@@ -1,0 +1,81 @@
+"""Owns the command line `restore`: its commands, its exit codes, and one clean line for everything that can go wrong.
+
+One command a file; nothing heavy is imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from restore import __version__
+from restore.cli import console, doctor, models, sheet, try_, upscale
+from restore.cli.failures import exit_code, import_remedy
+from restore.errors import ExitCode, RestoreError
+
+
+class _Front(TyperGroup):
+    """Turns every expected failure of a command into one line on standard error and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RestoreError as error:
+            console.complain(str(error))
+            raise typer.Exit(exit_code(error)) from error
+        except ImportError as error:
+            remedy = import_remedy(error)
+            if remedy is None:
+                raise
+            console.complain(remedy)
+            raise typer.Exit(ExitCode.COULD_NOT_START) from error
+        except KeyboardInterrupt as error:
+            console.complain("interrupted")
+            raise typer.Exit(ExitCode.INTERRUPTED) from error
+
+
+app = typer.Typer(
+    name="restore",
+    cls=_Front,
+    help="Upscale game textures in batches: same tree, names and formats, nothing lost.",
+    epilog="Start with: restore try IN, then: restore upscale IN OUT",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    console.say(f"restore {__version__}")
+    raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options that belong to no command."""
+
+
+app.command("try")(try_.try_)
+app.command("upscale", epilog=upscale.EXIT_CODES)(upscale.upscale)
+app.command("sheet")(sheet.sheet)
+app.add_typer(models.app, name="models")
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """The entry point `restore`."""
+    # Names are bytes: what is no UTF-8 must not stop a line from being printed.
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    app()
