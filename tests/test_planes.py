@@ -1,0 +1,132 @@
+"""What a network is given of a picture, and how its answer becomes pixels again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from restore.errors import ImageError
+from restore.image import Alpha, Image, Stored, Transfer
+from restore.planes import Kind, from_network, split, to_network
+from restore.recipe import ColorFix, Precision, TraitRules, Upscale
+from restore.traits import AlphaUse, Content, Traits, classify
+
+STEP = Upscale("test", "0" * 64, Precision.FP32, tile_px=64, halo_px=0, color_fix=ColorFix.OFF)
+
+
+def picture(pixels: np.ndarray, channels: str | tuple[str, ...], transfer: Transfer = Transfer.SRGB) -> Image:
+    floats = pixels.dtype.kind == "f"
+    alpha = Alpha.STRAIGHT if "A" in channels else Alpha.NONE
+    return Image(
+        pixels, Stored("exr" if floats else "png", pixels.itemsize * 8, floats, transfer, alpha, tuple(channels))
+    )
+
+
+def traits(**changes: object) -> Traits:
+    values = {"content": Content.COLOR, "alpha": AlphaUse.NONE, "wraps": (False, False), "grey": False, "because": ""}
+    return Traits(**(values | changes))  # type: ignore[arg-type]
+
+
+def enlarged(image: Image, kinds: Traits, network=lambda x: x.repeat_interleave(2, 1).repeat_interleave(2, 2)):
+    """Each plane through a nearest-neighbour network of scale 2."""
+    results = []
+    for plane in split(image, kinds).planes:
+        source = to_network(plane.pixels, plane)
+        results.append((plane, from_network(network(source), source, plane.pixels, plane.weight, plane, STEP)))
+    return results
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float32])
+def test_values_come_back_exactly_in_their_own_type(dtype):
+    rng = np.random.default_rng(1)
+    values = (
+        rng.integers(0, np.iinfo(dtype).max, (9, 7, 3), endpoint=True)
+        if dtype in (np.uint8, np.uint16)
+        else rng.random((9, 7, 3))
+    )
+    pixels = values.astype(dtype)
+    ((_, result),) = enlarged(picture(pixels, "RGB"), traits())
+    assert result.dtype == dtype
+    np.testing.assert_allclose(
+        result[::2, ::2].astype(float), pixels.astype(float), atol=0 if dtype != np.float32 else 1e-6
+    )
+
+
+def test_light_above_one_and_below_zero_survives():
+    pixels = np.array([[[-0.5, 0.0, 0.18], [1.0, 40.0, 900.0]]], np.float32)
+    ((_, result),) = enlarged(picture(pixels, "RGB", Transfer.LINEAR), traits())
+    np.testing.assert_allclose(result[::2, ::2], pixels, rtol=2e-4, atol=2e-3)
+
+
+def test_nan_and_infinity_stay_where_they_were():
+    pixels = np.full((4, 4, 1), 0.25, np.float32)
+    pixels[1, 2], pixels[3, 0] = np.nan, np.inf
+    ((_, result),) = enlarged(picture(pixels, "Y", Transfer.LINEAR), traits(grey=True))
+    assert np.isnan(result[2:4, 4:6]).all()
+    assert np.isposinf(result[6:8, 0:2]).all()
+    assert np.isfinite(result).sum() == 64 - 8
+
+
+def test_alpha_of_a_flat_area_stays_exactly_flat_whatever_the_network_answers():
+    pixels = np.zeros((8, 8, 4), np.uint8)
+    pixels[..., 3] = 255
+    pixels[0, 0, 3] = 17
+    noisy = lambda x: (x + 0.1 * torch.randn_like(x)).repeat_interleave(2, 1).repeat_interleave(2, 2)  # noqa: E731
+    ((plane, result),) = enlarged(picture(pixels, "RGBA"), traits(alpha=AlphaUse.BLEND), noisy)
+    assert plane.channels == (3,)
+    assert (result[4:, 4:] == 255).all()
+
+
+def test_cut_out_alpha_stays_binary():
+    pixels = np.zeros((8, 8, 4), np.uint8)
+    pixels[2:6, 2:6] = 255
+    soft = lambda x: torch.nn.functional.interpolate(x[None], scale_factor=2, mode="bilinear")[0]  # noqa: E731
+    image = picture(pixels, "RGBA")
+    found = {plane.kind: result for plane, result in enlarged(image, classify(image, "leaf.png", TraitRules()), soft)}
+    assert set(np.unique(found[Kind.CUTOUT])) == {0, 255}
+    assert abs(int((found[Kind.CUTOUT] > 0).sum()) - 4 * 16) <= 16
+
+
+def test_colour_under_alpha_zero_never_reaches_the_network():
+    pixels = np.zeros((16, 16, 4), np.uint8)
+    pixels[..., 1] = 255  # green junk where nothing is seen
+    pixels[4:12, 4:12] = (200, 40, 40, 255)
+    (plane, *_) = split(picture(pixels, "RGBA"), traits(alpha=AlphaUse.CUTOUT)).planes
+    assert (plane.pixels == (200, 40, 40)).all()
+
+
+def test_normal_vectors_come_back_with_unit_length():
+    rng = np.random.default_rng(2)
+    pixels = rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)
+    ((_, result),) = enlarged(picture(pixels, "RGB"), traits(content=Content.NORMAL))
+    vectors = result.astype(float) / 255 * 2 - 1
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=2), 1, atol=0.015)
+
+
+def test_two_channel_normal_map_keeps_its_empty_blue():
+    rng = np.random.default_rng(2)
+    pixels = rng.integers(60, 200, (8, 8, 3), dtype=np.uint8)
+    pixels[..., 2] = 0
+    parts = split(picture(pixels, "RGB"), traits(content=Content.NORMAL))
+    assert parts.planes[0].channels == (0, 1)
+    assert [(c.channel, c.value) for c in parts.constants] == [(2, 0)]
+
+
+def test_one_even_colour_needs_no_network():
+    pixels = np.full((5, 5, 4), (10, 20, 30, 255), np.uint8)
+    parts = split(picture(pixels, "RGBA"), traits(alpha=AlphaUse.CONSTANT))
+    assert not parts.planes
+    assert sorted((c.channel, c.value) for c in parts.constants) == [(0, 10), (1, 20), (2, 30), (3, 255)]
+
+
+def test_further_channels_are_carried_through():
+    pixels = np.random.default_rng(3).random((6, 6, 5)).astype(np.float32)
+    parts = split(picture(pixels, ("R", "G", "B", "A", "depth.Z"), Transfer.LINEAR), traits(alpha=AlphaUse.BLEND))
+    assert [plane.channels for plane in parts.planes] == [(0, 1, 2), (3,), (4,)]
+
+
+def test_nan_from_the_network_fails_the_picture_with_a_way_out():
+    pixels = np.random.default_rng(3).integers(0, 255, (4, 4, 3), dtype=np.uint8)
+    with pytest.raises(ImageError, match="--precision fp32"):
+        enlarged(picture(pixels, "RGB"), traits(), lambda x: torch.full((3, 8, 8), torch.nan))
