@@ -77,9 +77,10 @@ def _push_source(pixels: Pixels, alpha: Pixels, wraps: tuple[bool, bool]) -> _Le
     parts = []
     for start in range(0, height, _STRIP_ROWS):
         rows = _rows_around(start, min(start + _STRIP_ROWS, height), height, wraps[0])
-        weight = np.nan_to_num(alpha[rows.at].astype(np.float32), nan=0.0, posinf=top) / np.float32(top)
-        weight = np.clip(weight, 0.0, 1.0)[..., None]
-        color: _Floats = np.where(weight > 0.0, pixels[rows.at].astype(np.float32), np.float32(0.0))
+        opacity = np.nan_to_num(alpha[rows.at].astype(np.float32), nan=0.0, posinf=top) / np.float32(top)
+        weight: _Floats = np.clip(opacity, 0.0, 1.0)[..., None]
+        color = pixels[rows.at].astype(np.float32)
+        color[weight[..., 0] <= 0.0] = 0.0
         parts.append(_push(color, weight * rows.share, wraps[1]))
     return _Level(np.concatenate([p.color for p in parts]), np.concatenate([p.weight for p in parts]))
 
@@ -96,7 +97,7 @@ def _push(color: _Floats, weight: _Floats, wraps_x: bool) -> _Level:
     tall = _tent(heavy.swapaxes(0, 1)).swapaxes(0, 1)
     summed = _tent(tall)
     total = summed[..., -1:]
-    mean: _Floats = summed[..., :-1] / np.maximum(total, np.float32(1e-12))
+    mean: _Floats = np.divide(summed[..., :-1], np.maximum(total, 1e-12), dtype=np.float32)
     return _Level(mean, np.minimum(total, np.float32(1.0)))
 
 
