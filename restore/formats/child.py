@@ -7,8 +7,10 @@ space.  It imports no torch, and it ends when its parent does.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
+import re
 import shutil
 import socket
 import sys
@@ -36,6 +38,8 @@ def main() -> None:
     module = oiio.load()
     module.attribute("threads", 1)
     module.attribute("exr_threads", -1)
+    module.attribute("dds:bc5normal", 1)  # blue made from red and green, as every shader that reads BC5 does
+    module.attribute("limits:imagesize_MB", max(1, int(sys.argv[3]) >> 20))
     if files is not None:
         for name in FORMATS:
             (folder / f"in{target_suffix(name)}").symlink_to(f"/proc/self/fd/{_FIXED_DESCRIPTOR}")
@@ -54,8 +58,10 @@ def _answer(request: dict[str, Any], folder: Path, files: socket.socket | None) 
         with _received(request, folder, files) as (source, pixels):
             return _serve(request, folder, source, pixels, by_link=files is not None)
     except ImageError as error:
-        return {"error": str(error)}
-    except MemoryError:
+        return {"error": re.sub(rf'\s*\(?"?{re.escape(str(folder))}/in\.\w+"?\)?', "", str(error))}
+    except (MemoryError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.ENOMEM:
+            raise
         return {"error": f"decoding it takes more than the limit of {request['memory_bytes'] >> 20} MiB of memory"}
     except UnicodeDecodeError as error:
         return {"error": f"it holds text that can't be decoded ({error.reason}): damaged"}

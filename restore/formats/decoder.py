@@ -17,9 +17,10 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 
 from restore.errors import ImageError
+from restore.formats import shared
 from restore.formats.catalogue import Header, PixelFacts
 from restore.formats.process import Child
-from restore.formats.shared import BY_DESCRIPTOR, anonymous_file
+from restore.formats.shared import anonymous_file
 from restore.image import Alpha, Arrangement, Document, Image, Stored, Transfer
 
 DEFAULT_MEMORY_BYTES = 8 << 30
@@ -195,7 +196,7 @@ def _image(page: dict[str, Any], memory: mmap.mmap, notes: tuple[str, ...]) -> I
 
 def _forbid_shrinking(descriptor: int) -> None:
     """A child that cut the memory after the parent mapped it would kill the parent."""
-    if not BY_DESCRIPTOR:
+    if not shared.BY_DESCRIPTOR:
         return
     import fcntl
 

@@ -261,7 +261,7 @@ def _segments_for(document: Document) -> list[tuple[int, bytes]]:
     factors = grew(extras.get("size"), page.width, page.height)
     if "jpeg.segments" in extras:
         return [(m, _sized(m, data, page.width, page.height, factors)) for m, data in extras["jpeg.segments"]]
-    segments = [(_APP0, _jfif(extras))]
+    segments = [(_APP0, _jfif(extras, factors))]
     if "exif" in extras:
         segments.append((_APP1, exif.PREFIX + exif.resized(extras["exif"], page.width, page.height, factors)))
     if "xmp" in extras:
@@ -277,10 +277,10 @@ def _segments_for(document: Document) -> list[tuple[int, bytes]]:
     return segments
 
 
-def _jfif(extras: Any) -> bytes:
+def _jfif(extras: Any, factors: tuple[float, float]) -> bytes:
     unit, x, y = 0, 1, 1
     if "density" in extras:
-        wanted = [round(value * 0.0254) for value in extras["density"]]
+        wanted = [round(value * factor * 0.0254) for value, factor in zip(extras["density"], factors, strict=True)]
         if all(1 <= value < 1 << 16 for value in wanted):
             unit, x, y = 1, wanted[0], wanted[1]
     return b"JFIF\0" + struct.pack(">BBBHHBB", 1, 2, unit, x, y, 0, 0)

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from restore.errors import ImageError, SetupError
-from restore.formats import wire
-from restore.formats.shared import BY_DESCRIPTOR
+from restore.formats import shared, wire
 
 _KEPT_LINES = 20
 _KEPT_LINE_BYTES = 300
@@ -32,7 +31,7 @@ class Child:
         self._folder = Path(tempfile.mkdtemp(prefix="restore-decode-"))
         self._files: socket.socket | None = None
         theirs: socket.socket | None = None
-        if BY_DESCRIPTOR:
+        if shared.BY_DESCRIPTOR:
             self._files, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         number = theirs.fileno() if theirs is not None else -1
         paths = [str(_PACKAGE_PARENT), *filter(None, [os.environ.get("PYTHONPATH")])]

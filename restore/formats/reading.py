@@ -170,6 +170,7 @@ def _refuse_bomb(width: int, height: int, limits: Limits, so_far: int = 0) -> No
 
 
 def _pages(reader: Any, format_name: str, container: Container, limits: Limits) -> Iterator[Page]:
+    oiio.refuse_errors(reader)  # a short JPEG is told at opening already, and only there
     offset, pixels, number = 0, 0, 0
     several = FORMATS[format_name].pages  # other readers may lose their place when asked for a page that isn't there
     while number == 0 or (several and reader.seek_subimage(number, 0)):
@@ -184,7 +185,10 @@ def _pages(reader: Any, format_name: str, container: Container, limits: Limits) 
         number += 1
     if offset > limits.memory_bytes:
         raise ImageError(f"its pixels take {offset >> 20} MiB, the limit is {limits.memory_bytes >> 20} MiB")
-    reader.geterror()  # "no such subimage" is how the end of the pages is told
+    if several:
+        reader.geterror()  # "no such subimage" is how the end of the pages is told
+    if container.page_extras and number != len(container.page_extras):
+        raise ImageError(f"page {number + 1} of {len(container.page_extras)} can't be read: damaged or truncated")
 
 
 def _split(spec: Any, format_name: str, container: Container, number: int, offset: int) -> Iterator[Page]:
@@ -197,7 +201,7 @@ def _split(spec: Any, format_name: str, container: Container, number: int, offse
     if name not in _TYPES:
         raise ImageError(f"its pixels are {name}, which is not supported: convert it to 8 or 16 bits or to float first")
     dtype = np.dtype(_TYPES[name])
-    channels = _channels(spec, format_name)
+    channels = _channels(spec, format_name, bool(container.extras.get("dds.luminance")))
     stored = Stored(
         format=format_name,
         bits=dtype.itemsize * 8,
@@ -211,11 +215,13 @@ def _split(spec: Any, format_name: str, container: Container, number: int, offse
     yield Page(spec.width, spec.height, dtype.name, offset, stored)
 
 
-def _channels(spec: Any, format_name: str) -> tuple[str, ...]:
+def _channels(spec: Any, format_name: str, luminance: bool) -> tuple[str, ...]:
     names = tuple(spec.channelnames)
     if format_name in ("exr", "tiff"):
         return exr.checked(names) if format_name == "exr" else names
-    return {1: ("Y",), 2: ("Y", "A") if format_name in ("tga", "png") else ("R", "G")}.get(len(names), names)
+    return {1: ("Y",), 2: ("Y", "A") if luminance or format_name in ("tga", "png") else ("R", "G")}.get(
+        len(names), names
+    )
 
 
 def _alpha(spec: Any, format_name: str, channels: tuple[str, ...], container: Container) -> Alpha:

@@ -33,9 +33,9 @@ _LAYERS, _SUB_DIRECTORIES = 37724, 330
 _X_DENSITY, _Y_DENSITY, _DENSITY_UNIT = 282, 283, 296
 _XMP, _IPTC, _ICC = 700, 33723, 34675
 _EXIF_MAY_HOLD = frozenset({270, 271, 272, 274, 282, 283, 296, 305, 306, 315, 33432, ifd.EXIF_IFD, ifd.GPS_IFD})
-_COMPRESSIONS = frozenset({"none", "lzw", "zip", "packbits", "jpeg", "zstd"})
+_COMPRESSIONS = frozenset({"none", "lzw", "zip", "packbits", "zstd"})
+_COMPRESSION_CODES = frozenset({1, 5, 8, 32946, 32773, 50000})
 _CLASSIC_BYTES = 4_000_000_000
-_JPEG_QUALITY = 95
 MAX_PAGES = 1024
 
 
@@ -123,6 +123,10 @@ def _note_oddities(
     where = f"page {number + 1}: " if number else ""
     kind = ifd.numbers(data, form, by_tag[262])[:1] if 262 in by_tag else ()
     bits = ifd.numbers(data, form, by_tag[258])[:1] if 258 in by_tag else (1,)
+    code = ifd.numbers(data, form, by_tag[259])[:1] if 259 in by_tag else (1,)
+    if code and code[0] not in _COMPRESSION_CODES:
+        name = {2: "CCITT", 3: "CCITT", 4: "CCITT", 6: "JPEG", 7: "JPEG"}.get(code[0], f"number {code[0]}")
+        found.notes.append(f"{where}compression {name} can't be written: ZIP is used, which loses nothing")
     if kind == (3,):
         found.notes.append(f"{where}palette of {1 << min(bits[0], 16)} entries expanded to RGB")
     elif bits and bits[0] not in (8, 16, 32, 64):
@@ -156,13 +160,11 @@ def _entry(plain: list[Any]) -> ifd.Entry:
 def _spec(page: Image, width: int, height: int, big: bool) -> Any:
     extras = page.stored.extras
     compression = extras.get("tiff.compression", "zip")
-    if compression not in _COMPRESSIONS or (compression == "jpeg" and page.stored.bits != 8):
+    if compression not in _COMPRESSIONS:
         compression = "zip"
     wanted: dict[str, Any] = {"compression": compression, "tiff:bigtiff": int(big), "tiff:write_exif": 0}
     if page.stored.is_float and page.stored.bits == 16:
         wanted["tiff:half"] = 1
-    if compression == "jpeg":
-        wanted["CompressionQuality"] = _JPEG_QUALITY
     if extras.get("tiff.planar") == "separate":
         wanted["planarconfig"] = "separate"
     if compression in ("lzw", "zip", "zstd"):
