@@ -18,7 +18,7 @@ from restore.color.srgb import light_of, stored_of
 from restore.image import Pixels
 from restore.recipe import Pow2, Upscale
 
-_STRIP_BYTES = 32 << 20
+_STRIP_BYTES = 8 << 20
 """About how much of the source exists as floats at once."""
 
 _Floats = NDArray[np.float32]
@@ -135,9 +135,12 @@ def resample(
         first = int(reach.min())
         needed = np.arange(first, int(reach.max()) + 1)
         needed = needed % pixels.shape[0] if wraps[0] else np.clip(needed, 0, pixels.shape[0] - 1)
-        wide = _mix(_into(pixels[needed], meaning).swapaxes(0, 1), columns.at, columns.share).swapaxes(0, 1)
-        tall = _mix(wide, reach - first, rows.share[part])
-        result[part] = _back(tall, meaning)
+        band = _into(pixels[needed], meaning)
+        if size[0] < pixels.shape[0]:  # the axis that leaves least to do comes first
+            mixed = _mix_across(_mix(band, reach - first, rows.share[part]), columns)
+        else:
+            mixed = _mix(_mix_across(band, columns), reach - first, rows.share[part])
+        result[part] = _back(mixed, meaning)
     return result
 
 
@@ -156,8 +159,17 @@ def _mix(lines: _Floats, at: NDArray[np.intp], share: _Floats) -> _Floats:
     """(old, n, C) -> (new, n, C)."""
     mixed = np.zeros((len(at), *lines.shape[1:]), np.float32)
     for tap in range(at.shape[1]):
-        mixed += lines[at[:, tap]] * share[:, tap, None, None]
+        if share[:, tap].any():
+            part = lines[at[:, tap]]
+            part *= share[:, tap, None, None]
+            mixed += part
     return mixed
+
+
+def _mix_across(lines: _Floats, columns: _Taps) -> _Floats:
+    """(n, old, C) -> (n, new, C)."""
+    turned = np.ascontiguousarray(lines.swapaxes(0, 1))
+    return np.ascontiguousarray(_mix(turned, columns.at, columns.share).swapaxes(0, 1))
 
 
 def _into(band: Pixels, meaning: _Meaning) -> _Floats:

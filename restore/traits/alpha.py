@@ -76,9 +76,9 @@ def _packed(color: Pixels, alpha: Pixels, top: float) -> str | None:
         clear = alpha[rows] <= _CLEAR * top
         clear_count += int(np.count_nonzero(clear))
         looked_at += clear.size
-        band = color[rows].astype(np.float32)
+        band = color[rows].astype(np.float32) @ np.full(color.shape[2], 1.0 / color.shape[2], np.float32)
         for axis in (0, 1):
-            step = np.abs(np.diff(band, axis=axis)).mean(axis=2)
+            step = np.abs(np.diff(band, axis=axis))
             a, b = (clear[:-1], clear[1:]) if axis == 0 else (clear[:, :-1], clear[:, 1:])
             for kind, mask in ((hidden, a & b), (seen, ~(a | b)), (across, a ^ b)):
                 count = int(np.count_nonzero(mask))

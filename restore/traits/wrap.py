@@ -112,14 +112,14 @@ def _measure(color: Pixels, alpha: Pixels | None) -> Seam:
     starts = np.concatenate([[0], inside])
     windows = (starts[:, None] + np.arange(-2, 2)) % lines  # the first straddles the seam
     planes = _planes(color, alpha, windows, _segments(length))
-    steps = np.abs(np.diff(planes, axis=1)).mean(axis=(2, 3), dtype=np.float64)
+    count = planes.shape[2] * planes.shape[3]
+    steps = np.abs(np.diff(planes, axis=1)).reshape(len(starts), 3, count).mean(axis=2)
     jump = (steps[:, 1] + _FLOOR) / (0.5 * (steps[:, 0] + steps[:, 2]) + _FLOOR)
     fine = _fine_structure(planes[:, 1:3])
-    power = np.square(fine, dtype=np.float64).sum(axis=(2, 3))
-    product = np.multiply(fine[:, 0], fine[:, 1], dtype=np.float64).sum(axis=(1, 2))
-    floor = _FLOOR**2 * fine.shape[2] * fine.shape[3]
-    match = product / (np.sqrt(power[:, 0] * power[:, 1]) + floor)
-    shifted = _shifted_matches(fine[0]) / (np.sqrt(power[0].prod()) + floor)
+    power = np.einsum("pln,pln->pl", fine, fine)
+    floor = _FLOOR**2 * count
+    match = np.einsum("pn,pn->p", fine[:, 0], fine[:, 1]) / (np.sqrt(power[:, 0] * power[:, 1]) + floor)
+    shifted = _shifted_matches(fine[0].reshape(2, planes.shape[3], -1)) / (np.sqrt(power[0].prod()) + floor)
     energy = np.sqrt(power.min(axis=1))
     usual_energy = float(np.median(energy[1:]))
     return Seam(
@@ -130,15 +130,15 @@ def _measure(color: Pixels, alpha: Pixels | None) -> Seam:
         jump=float(jump[0]),
         usual_jump=float(np.quantile(jump[1:], 0.75)),
         largest_jump=float(np.quantile(jump[1:], 0.95)),
-        energy=float(np.sqrt(power[0].mean() / (fine.shape[2] * fine.shape[3]))),
+        energy=float(np.sqrt(power[0].mean() / count)),
         energy_share=float(energy[0]) / (usual_energy + float(np.sqrt(floor))),
     )
 
 
 def _shifted_matches(pair: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Products of two lines (2, N, C), the second shifted along the first by every amount from 3 pixels up."""
-    spectrum = np.fft.rfft(pair.astype(np.float64), axis=1)
-    products = np.fft.irfft((spectrum[0] * spectrum[1].conj()).sum(axis=1), n=pair.shape[1])
+    """Products of two lines (2, C, N), the second shifted along the first by every amount from 3 pixels up."""
+    spectrum = np.fft.rfft(pair.astype(np.float64), axis=2)
+    products = np.fft.irfft((spectrum[0] * spectrum[1].conj()).sum(axis=0), n=pair.shape[2])
     result: NDArray[np.float64] = products[3:-3]
     return result
 
@@ -174,10 +174,12 @@ def _unit(values: Pixels) -> NDArray[np.float32]:
 
 
 def _fine_structure(lines: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each line less its own moving mean, so that shading across the picture doesn't pass for a match."""
-    width = int(np.clip(lines.shape[2] // 8, 5, 33)) | 1
-    flat = np.ascontiguousarray(lines.transpose(0, 1, 3, 2)).reshape(-1, lines.shape[2])
-    smooth = cv2.blur(flat, (width, 1), borderType=cv2.BORDER_REFLECT_101)
-    shape = (lines.shape[0], lines.shape[1], lines.shape[3], lines.shape[2])
-    fine: NDArray[np.float32] = (flat - smooth).reshape(shape).transpose(0, 1, 3, 2)
-    return fine
+    """Each line less its own moving mean, so that shading across the picture doesn't pass for a match.
+
+    (positions, 2, pixels, channels) to (positions, 2, channels * pixels).
+    """
+    length = lines.shape[2]
+    width = int(np.clip(length // 8, 5, 33)) | 1
+    flat = np.ascontiguousarray(lines.transpose(0, 1, 3, 2)).reshape(-1, length)
+    fine: NDArray[np.float32] = flat - cv2.blur(flat, (width, 1), borderType=cv2.BORDER_REFLECT_101)
+    return fine.reshape(lines.shape[0], 2, -1)
