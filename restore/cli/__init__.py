@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from restore import __version__
 from restore.cli import console, doctor, models, sheet, try_, upscale
 from restore.cli.failures import exit_code, import_remedy
+from restore.cli.help import GroupedCommand
 from restore.errors import ExitCode, RestoreError
 
 
@@ -43,8 +44,9 @@ app = typer.Typer(
     help="Upscale game textures in batches: same tree, names and formats, nothing lost.",
     epilog="Start with: restore try IN, then: restore upscale IN OUT",
     no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
 
@@ -64,11 +66,13 @@ def _options(
     """Options that belong to no command."""
 
 
-app.command("try")(try_.try_)
-app.command("upscale", epilog=upscale.EXIT_CODES)(upscale.upscale)
-app.command("sheet")(sheet.sheet)
+app.command("try", cls=GroupedCommand, short_help="Compare models on a small sample of IN.")(try_.try_)
+app.command("upscale", cls=GroupedCommand, short_help="Enlarge every image in IN.", epilog=upscale.EXIT_CODES)(
+    upscale.upscale
+)
+app.command("sheet", cls=GroupedCommand, short_help="Draw sources and results onto one page.")(sheet.sheet)
 app.add_typer(models.app, name="models")
-app.command("doctor")(doctor.doctor)
+app.command("doctor", cls=GroupedCommand, short_help="Show what this machine offers.")(doctor.doctor)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from restore.report.visible import visible
 if TYPE_CHECKING:
     from restore.models import Listing
 
-app = typer.Typer(help="List, inspect, import, fetch and verify models.", no_args_is_help=True)
+app = typer.Typer(help="List, inspect, import, fetch and verify models.", no_args_is_help=True, rich_markup_mode=None)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name from `restore models list`.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")]
@@ -23,7 +23,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for 
 
 @app.command("list")
 def list_(as_json: Json = False) -> None:
-    """List every known model: scale, architecture, licence, and whether it can be used now."""
+    """List the models: scale, licence, is it here?"""
     from restore.cli.wording import columns
     from restore.models import list_models
 
@@ -78,7 +78,7 @@ def info(name: Name, as_json: Json = False) -> None:
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A .safetensors, .pth, .pt or .ckpt file.")],
 ) -> None:
-    """Take in a checkpoint under a name of its own.  Nothing in it is executed."""
+    """Take in a checkpoint; nothing in it is run."""
     from restore.models import import_file
 
     ref = import_file(file)
@@ -97,7 +97,7 @@ def pull(name: Name) -> None:
 
 @app.command()
 def verify() -> None:
-    """Hash every model kept on this machine against what was promised."""
+    """Hash the models kept here, and compare."""
     from restore.cli.wording import columns
     from restore.models import verify as check
 

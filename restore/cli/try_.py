@@ -25,17 +25,31 @@ if TYPE_CHECKING:
 
 DEFAULT_MODELS = "x4plus,animevideov3-x4"
 DEFAULT_SAMPLE = 12
+TRYING = "What is tried"
 PART_PX = 128
 """Larger sources are cut to their most detailed square of this side: it is all that the page shows, and a sample of
 large pictures would take as long as a run."""
 
 Models = Annotated[
-    str, typer.Option("--models", "-m", metavar="A,B", help="Models to compare: names or files, comma-separated.")
+    str,
+    typer.Option(
+        "--models",
+        "-m",
+        metavar="A,B",
+        help="Models to compare: names or files, comma-separated.",
+        rich_help_panel=TRYING,
+    ),
 ]
 Sample = Annotated[
-    int, typer.Option("--sample", min=1, max=MOST_ROWS, help="Pictures to try, spread over formats and sizes.")
+    int,
+    typer.Option(
+        "--sample", min=1, max=MOST_ROWS, help="Pictures to try, spread over formats and sizes.", rich_help_panel=TRYING
+    ),
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="SHEET.png", help="The before/after page to write.")]
+Out = Annotated[
+    Path,
+    typer.Option("--out", "-o", metavar="SHEET.png", help="The before/after page to write.", rich_help_panel=TRYING),
+]
 
 
 @dataclass(frozen=True)

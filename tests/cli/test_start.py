@@ -13,7 +13,7 @@ from restore.cli import app
 from restore.cli.failures import exit_code, import_remedy
 from restore.errors import DiskFullError, ExitCode, ImageError, ModelError, SetupError
 
-HEAVY = ("torch", "torchvision", "cv2", "OpenImageIO", "numpy", "PIL", "spandrel", "safetensors", "sqlite3")
+HEAVY = ("torch", "torchvision", "cv2", "OpenImageIO", "numpy", "PIL", "spandrel", "safetensors", "sqlite3", "rich")
 COMMANDS = (("try",), ("upscale",), ("sheet",), ("doctor",), ("models",), *(("models", c) for c in ("list", "info")))
 OPTIONS = (
     "--include",
@@ -79,6 +79,8 @@ def test_every_command_and_its_options_are_explained() -> None:
     for option in OPTIONS:
         assert f" {option} " in page
     assert "Exit codes: 0" in page
+    for group in ("Which sources:", "What the pixels become:", "How large the results are:", "Files:", "How it runs:"):
+        assert f"\n{group}\n" in page
 
 
 def test_an_unknown_command_cannot_start() -> None:
