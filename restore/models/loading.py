@@ -77,4 +77,19 @@ def load(ref: ModelRef, device: str, precision: Precision) -> Model:
     radius = built.receptive_radius_px
     exact = radius is not None and radius <= EXACT_HALO_LIMIT_PX
     halo = radius if exact and radius is not None else HALO_OF_UNKNOWN_PX
-    return Model(ref, built.net, ref.scale, built.multiple_of, radius, halo, device, precision)
+    net = _one_by_one(built.net) if device == "cpu" else built.net
+    return Model(ref, net, ref.scale, built.multiple_of, radius, halo, device, precision)
+
+
+def _one_by_one(net: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """`net`, run on each image of a batch alone.
+
+    A CPU gains nothing from batches, but its libraries add up in another order for other batch sizes: this way what a
+    tile becomes doesn't depend, not even in its last bit, on which tiles happened to share its batch.
+    """
+    import torch
+
+    def run(images: Tensor) -> Tensor:
+        return net(images) if images.shape[0] == 1 else torch.cat([net(image) for image in images.split(1)])
+
+    return run

@@ -2,25 +2,26 @@
 
 Architecture: Real-ESRGAN and BasicSR, basicsr/archs/rrdbnet_arch.py (Apache-2.0); canonical names are BasicSR's.
 
-Dense blocks join their inputs with `torch.cat`. Measured against it, one dense block, torch 2.14, one thread of a
-Sapphire Rapids without AMX that other work shared, interleaved, best of 41 at 64x64 (15 at 128x128), as speed over the
-official form (NCHW fp32, cat, mul, add):
+Dense blocks run in the Winograd domain in fp32 on a CPU (`winograd.py`), elsewhere as convolutions in channels_last
+whose inputs are joined with `torch.cat`. Measured before choosing, one dense block, torch 2.14, one thread of a
+Sapphire Rapids without AMX that other work shared, interleaved, best of 31 to 41 at 64x64 (11 to 15 at 128x128), as
+speed over the official form (NCHW fp32, cat, mul, add):
 
-    fp32  cat 1.22 (1.22)   slices of one buffer 1.19 (1.24)   preallocated cat 1.17 (1.34)   push 1.11 (1.32)
-    bf16  cat 0.73 (0.81)   slices of one buffer 0.72 (0.66)   preallocated cat 0.73 (0.82)   push 0.69 (0.84)
+    fp32  cat 1.22 (1.22)   slices of one buffer 1.19 (1.24)   preallocated cat 1.17 (1.34)   Winograd 2.18 (1.97)
+    bf16  cat 0.73 (0.81)   slices of one buffer 0.72 (0.66)   preallocated cat 0.73 (0.82)
 
-Nothing beats cat by more than the noise: `conv2d` copies a slice of a channels_last buffer before oneDNN sees it, so
-slices save nothing, and "push" (each new feature convolved at once for all later layers) trades the copies for sums.
-That CPU multiplies bf16 slower than fp32 (see `device.bf16_is_quick_on_cpu`); on one Zen 4 core, torch 2.13, 128x128,
-cat against slices gave 101 and 100 GFLOP/s in fp32, 208 and 197 in bf16, against 70 for the official form.
-oneDNN's prepacked weights gained nothing either: reordering takes 0.03 to 0.1 ms of an 18 ms convolution.
+Slices save nothing: `conv2d` copies a slice of a channels_last buffer before oneDNN sees it. Nor do oneDNN's prepacked
+weights: reordering takes 0.03 to 0.1 ms of an 18 ms convolution. That CPU multiplies bf16 slower than fp32 (see
+`device.bf16_is_quick_on_cpu`); on one Zen 4 core, torch 2.13, 128x128, cat against slices gave 101 and 100 GFLOP/s in
+fp32, 208 and 197 in bf16, against 70 for the official form.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import isqrt
 
 import torch
@@ -29,6 +30,7 @@ from torch import Tensor
 
 from restore.errors import ModelError
 from restore.models.network import DTYPES, Built, check_state, convolution_shapes
+from restore.models.winograd import DenseBlock, Grid
 from restore.recipe import Precision
 
 SLOPE = 0.2
@@ -67,12 +69,26 @@ class Rrdb:
     def __init__(self, state: Mapping[str, Tensor], shape: Shape, device: str, dtype: torch.dtype) -> None:
         self.shape = shape
         self.dtype = dtype
-        self._weights = {}
-        self._biases = {}
+        self._winograd: dict[str, DenseBlock] = {}
+        self._weights: dict[str, Tensor] = {}
+        self._biases: dict[str, Tensor] = {}
         for name in convolution_order(shape.blocks, shape.doublings):
             weight = state[f"{name}.weight"].to(device, dtype)
             self._weights[name] = weight.contiguous(memory_format=torch.channels_last)
             self._biases[name] = state[f"{name}.bias"].to(device, dtype)
+        if device == "cpu" and dtype == torch.float32:
+            self._go_winograd()
+
+    def _go_winograd(self) -> None:
+        """Keep the dense blocks' weights in the Winograd domain only."""
+        for block in range(self.shape.blocks):
+            for j in (1, 2, 3):
+                names = [f"body.{block}.rdb{j}.conv{k}" for k in (1, 2, 3, 4, 5)]
+                weights, biases = (
+                    [self._weights.pop(name) for name in names],
+                    [self._biases.pop(name) for name in names],
+                )
+                self._winograd[f"body.{block}.rdb{j}"] = DenseBlock(weights, biases)
 
     @torch.inference_mode()
     def __call__(self, image: Tensor) -> Tensor:
@@ -80,18 +96,29 @@ class Rrdb:
         if self.shape.fold > 1:
             x = F.pixel_unshuffle(x, self.shape.fold)
         x = self._convolve("conv_first", x.contiguous(memory_format=torch.channels_last))
-        trunk = x
-        for block in range(self.shape.blocks):
-            start = trunk
-            for j in (1, 2, 3):
-                trunk = self._dense(f"body.{block}.rdb{j}", trunk)
-            trunk = torch.add(start, trunk, alpha=RESIDUAL)
+        if self._winograd:
+            grid = Grid(*x.shape[-2:])
+            trunks = [self._body(partial(self._dense_winograd, grid), image) for image in x.permute(0, 2, 3, 1)]
+            trunk = torch.stack(trunks).permute(0, 3, 1, 2)
+        else:
+            trunk = self._body(self._dense, x)
         x = self._convolve("conv_body", trunk).add_(x)
         for i in range(self.shape.doublings):
             x = F.interpolate(x, scale_factor=2, mode="nearest")
             x = F.leaky_relu_(self._convolve(f"conv_up{i + 1}", x), SLOPE)
         x = F.leaky_relu_(self._convolve("conv_hr", x), SLOPE)
         return self._convolve("conv_last", x).float()
+
+    def _body(self, dense: Callable[[str, Tensor], Tensor], trunk: Tensor) -> Tensor:
+        for block in range(self.shape.blocks):
+            start = trunk
+            for j in (1, 2, 3):
+                trunk = dense(f"body.{block}.rdb{j}", trunk)
+            trunk = torch.add(start, trunk, alpha=RESIDUAL)
+        return trunk
+
+    def _dense_winograd(self, grid: Grid, name: str, x: Tensor) -> Tensor:
+        return self._winograd[name](grid, x, SLOPE, RESIDUAL)
 
     def _dense(self, name: str, x: Tensor) -> Tensor:
         parts = [x]
