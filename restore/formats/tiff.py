@@ -33,8 +33,8 @@ _LAYERS, _SUB_DIRECTORIES = 37724, 330
 _X_DENSITY, _Y_DENSITY, _DENSITY_UNIT = 282, 283, 296
 _XMP, _IPTC, _ICC = 700, 33723, 34675
 _EXIF_MAY_HOLD = frozenset({270, 271, 272, 274, 282, 283, 296, 305, 306, 315, 33432, ifd.EXIF_IFD, ifd.GPS_IFD})
-_COMPRESSIONS = frozenset({"none", "lzw", "zip", "packbits", "zstd"})
-_COMPRESSION_CODES = frozenset({1, 5, 8, 32946, 32773, 50000})
+_COMPRESSIONS = frozenset({"none", "lzw", "zip", "packbits"})
+_COMPRESSION_CODES = frozenset({1, 5, 8, 32946, 32773})
 _CLASSIC_BYTES = 4_000_000_000
 MAX_PAGES = 1024
 
@@ -167,7 +167,7 @@ def _spec(page: Image, width: int, height: int, big: bool) -> Any:
         wanted["tiff:half"] = 1
     if extras.get("tiff.planar") == "separate":
         wanted["planarconfig"] = "separate"
-    if compression in ("lzw", "zip", "zstd"):
+    if compression in ("lzw", "zip"):
         default = 1 if page.stored.is_float else 2
         wanted["tiff:Predictor"] = extras.get("tiff.predictor", default) or 1
     spec = oiio.make_spec(page.pixels, page.stored.channels, wanted)
