@@ -106,10 +106,14 @@ def colour_channels(channels: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(i for i, name in enumerate(channels) if name in ("Y", "R", "G", "B")) or tuple(range(len(channels)))
 
 
-def rows_facts(rows: NDArray[np.generic], first: NDArray[np.generic], colour: tuple[int, ...]) -> tuple[bool, bool]:
-    """(finite, every colour equal to `first`) of (H, W, C) rows; `first` is (C,), the picture's first pixel."""
-    finite = True if rows.dtype.kind in "ui" else bool(np.isfinite(rows).all())
-    return finite, all(bool((rows[..., c] == first[c]).all()) for c in colour)
+def is_finite(rows: NDArray[np.generic]) -> bool:
+    """No NaN and no infinity; costs nothing for integers."""
+    return rows.dtype.kind in "ui" or bool(np.isfinite(rows).all())
+
+
+def is_constant(rows: NDArray[np.generic], first: NDArray[np.generic], colour: tuple[int, ...]) -> bool:
+    """Every colour of (H, W, C) rows is that of the picture's first pixel, (C,)."""
+    return all(bool((rows[..., c] == first[c]).all()) for c in colour)
 
 
 def facts_of(document: Document) -> PixelFacts:
@@ -118,8 +122,9 @@ def facts_of(document: Document) -> PixelFacts:
     for page in document.pages:
         colour = colour_channels(page.stored.channels)
         for top in range(0, page.height, 256):
-            band_finite, band_constant = rows_facts(page.pixels[top : top + 256], page.pixels[0, 0], colour)
-            finite, constant = finite and band_finite, constant and band_constant
+            band = page.pixels[top : top + 256]
+            finite = finite and is_finite(band)
+            constant = constant and is_constant(band, page.pixels[0, 0], colour)
     if document.arrangement is Arrangement.CUBE_STRIP and constant:
         colour = colour_channels(document.first.stored.channels)
         corners = np.stack([page.pixels[0, 0] for page in document.pages])

@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from restore.errors import ImageError
+from restore.errors import ImageError, SetupError
 from restore.formats import oiio, reading, wire
 from restore.formats.catalogue import FORMATS, target_suffix
 
@@ -35,7 +35,10 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what C libraries print must not look like an answer
     files = None if sock < 0 else socket.socket(fileno=sock)
-    module = oiio.load()
+    try:
+        module = oiio.load()
+    except SetupError as error:
+        sys.exit(str(error))
     module.attribute("threads", 1)
     module.attribute("exr_threads", -1)
     module.attribute("dds:bc5normal", 1)  # blue made from red and green, as every shader that reads BC5 does

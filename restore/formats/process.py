@@ -62,7 +62,7 @@ class Child:
             self._answer(_START_S)
         except ImageError as error:
             self.close()
-            raise SetupError(f"the decoding process can't start: {error}") from error
+            raise SetupError(f"the decoding process can't start: {self.said() or error}") from error
 
     @property
     def pid(self) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 
 from restore.errors import ImageError
 from restore.formats import alpha, bmp, dds, exr, jpeg, oiio, png, pnm, tga, tiff, webp
-from restore.formats.catalogue import FORMATS, Header, colour_channels, rows_facts
+from restore.formats.catalogue import FORMATS, Header, colour_channels, is_constant, is_finite
 from restore.formats.container import Container, Describe
 from restore.formats.raster import band_rows
 from restore.formats.sniff import HEAD_BYTES, sniff
@@ -113,8 +113,8 @@ def decode_facts(opened: Opened) -> dict[str, Any]:
         colour = colour_channels(page.stored.channels)
         for _, rows, _ in _straight_rows(opened, number):
             first = rows[0, 0].copy() if first is None else first
-            band_finite, band_constant = rows_facts(rows, first, colour)
-            finite, constant = finite and band_finite, constant and band_constant
+            finite = finite and is_finite(rows)
+            constant = constant and is_constant(rows, first, colour)
     _refuse_broken(opened)
     return {"finite": finite, "constant": constant, "size": [opened.pages[0].width, opened.pages[0].height]}
 

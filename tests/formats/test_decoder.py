@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from restore.errors import ImageError
+from restore.errors import ImageError, SetupError
 from restore.formats import Decoder, encode, facts_of, shared
 from restore.formats.png import _chunk
 
@@ -292,3 +292,17 @@ def test_the_child_ends_when_its_parent_is_killed(picture: Path, tmp_path: Path)
             break  # a zombie that nobody collects
         time.sleep(0.02)
     assert not list(tmp_path.glob("restore-decode-*"))
+
+
+def test_a_library_that_cannot_be_loaded_gives_one_line_with_the_remedy(
+    picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "sitecustomize.py").write_text("import sys; sys.modules['OpenImageIO'] = None")
+    monkeypatch.setenv("PYTHONPATH", str(broken))
+    with Decoder() as decoder, pytest.raises(SetupError) as caught:
+        decoder.read(picture)
+    assert "OpenImageIO can't be loaded" in str(caught.value)
+    assert "pip install" in str(caught.value)
+    assert "Traceback" not in str(caught.value)

@@ -60,9 +60,7 @@ def test_a_right_hand_origin_is_turned_round(decoder: Decoder, tmp_path: Path) -
         assert file.read()[17] == 0x28
 
 
-def test_a_plain_tga_without_footer_comes_back_byte_for_byte(
-    decoder: Decoder, save: Callable[..., Path]
-) -> None:
+def test_a_plain_tga_without_footer_comes_back_byte_for_byte(decoder: Decoder, save: Callable[..., Path]) -> None:
     plain = save(PIXELS[..., :3], "old.tga")
     data = plain.read_bytes()
     plain.write_bytes(data[: 18 + 6 * 5 * 3])  # as the 1990s wrote them
