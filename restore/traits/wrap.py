@@ -42,7 +42,8 @@ MIN_CONTRAST = 2.5
 (grids, rivets) match when shifted, too."""
 GOOD_MATCH = 0.5
 MAX_JUMP_SHARE = 1.8
-MIN_JUMP_SHARE = 0.3
+MIN_JUMP_SHARE = 0.4
+"""... of a small jump inside."""
 MIN_ENERGY_SHARE = 0.3
 MIN_ENERGY = 0.5 / 255.0
 """Root mean square of the fine structure at the seam, and ..."""
@@ -61,6 +62,7 @@ class Seam:
     contrast: float
     """`match` less the mean of the shifted ones, in their standard deviations."""
     jump: float
+    small_jump: float
     usual_jump: float
     largest_jump: float
     energy: float
@@ -86,7 +88,7 @@ class Seam:
             return f"borders too faint to tell (match {self.match:.2f})"
         if self.jump > max(MAX_JUMP_SHARE * self.usual_jump, self.largest_jump):
             return f"step at the seam ({self.jump:.1f}, inside {self.usual_jump:.1f})"
-        if self.jump < MIN_JUMP_SHARE * self.usual_jump:
+        if self.jump < MIN_JUMP_SHARE * self.small_jump:
             return f"borders mirror each other (step {self.jump:.1f}, inside {self.usual_jump:.1f})"
         return None
 
@@ -104,7 +106,7 @@ def measure_seams(color: Pixels, alpha: Pixels | None) -> tuple[Seam, Seam]:
 def _measure(color: Pixels, alpha: Pixels | None) -> Seam:
     lines, length = color.shape[:2]
     if lines < MIN_LINES or length < MIN_LINES:
-        return Seam(*[float("nan")] * 9)
+        return Seam(*[float("nan")] * 10)
     every = 8 if lines >= 64 else 4
     inside = np.arange(every, lines - 3, every)
     if len(inside) > _POSITIONS:
@@ -128,6 +130,7 @@ def _measure(color: Pixels, alpha: Pixels | None) -> Seam:
         rank=float((shifted < match[0]).mean()),
         contrast=float((match[0] - shifted.mean()) / (shifted.std() + 1e-3)),
         jump=float(jump[0]),
+        small_jump=float(np.quantile(jump[1:], 0.25)),
         usual_jump=float(np.quantile(jump[1:], 0.75)),
         largest_jump=float(np.quantile(jump[1:], 0.95)),
         energy=float(np.sqrt(power[0].mean() / count)),
