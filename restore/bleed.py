@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -94,8 +95,7 @@ def _push(color: _Floats, weight: _Floats, wraps_x: bool) -> _Level:
     padding = ((0, 0), (1, 1 + odd), (0, 0))
     heavy = np.concatenate([color * weight, weight], axis=2)
     heavy = np.pad(heavy, padding, mode="wrap") if wraps_x else np.pad(heavy, padding)
-    tall = _tent(heavy.swapaxes(0, 1)).swapaxes(0, 1)
-    summed = _tent(tall)
+    summed = _tent(_tent(heavy).swapaxes(0, 1)).swapaxes(0, 1)
     total = summed[..., -1:]
     mean: _Floats = np.divide(summed[..., :-1], np.maximum(total, 1e-12), dtype=np.float32)
     return _Level(mean, np.minimum(total, np.float32(1.0)))
@@ -110,32 +110,28 @@ def _tent(lines: _Floats) -> _Floats:
 
 
 def _pull(coarse: _Floats, size: tuple[int, int], rows: slice, wraps: tuple[bool, bool]) -> _Floats:
-    """Rows `rows` of `coarse` doubled to `size` (bilinear, centres at 1/4 and 3/4 of a cell)."""
-    near_y, far_y = _neighbours(np.arange(rows.start, min(rows.stop, size[0])), coarse.shape[0], wraps[0])
-    near_x, far_x = _neighbours(np.arange(size[1]), coarse.shape[1], wraps[1])
-    tall = coarse[near_y] * np.float32(0.75)
-    tall += coarse[far_y] * np.float32(0.25)
-    wide = tall[:, near_x] * np.float32(0.75)
-    wide += tall[:, far_x] * np.float32(0.25)
-    result: _Floats = wide
-    return result
+    """Rows `rows` (from an even one) of `coarse` doubled to `size` (bilinear, centres at 1/4 and 3/4 of a cell)."""
+    height, width = min(rows.stop, size[0]) - rows.start, size[1]
+    first, last = rows.start // 2 - 1, (rows.start + height + 1) // 2 + 1
+    around = coarse[_inside(np.arange(first, last), coarse.shape[0], wraps[0])]
+    around = np.take(around, _inside(np.arange(-1, coarse.shape[1] + 1), coarse.shape[1], wraps[1]), axis=1)
+    twice = cv2.resize(around, (2 * around.shape[1], 2 * around.shape[0]), interpolation=cv2.INTER_LINEAR)
+    doubled = twice.astype(np.float32, copy=False).reshape(*twice.shape[:2], -1)[2 : 2 + height, 2 : 2 + width]
+    return doubled
 
 
-def _neighbours(at: NDArray[np.intp], cells: int, wraps: bool) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    near = at // 2
-    far = near + np.where(at % 2 == 0, -1, 1)
-    return near, far % cells if wraps else np.clip(far, 0, cells - 1)
+def _inside(at: NDArray[np.intp], cells: int, wraps: bool) -> NDArray[np.intp]:
+    return at % cells if wraps else np.clip(at, 0, cells - 1)
 
 
 def _paste_source(pixels: Pixels, empty: NDArray[np.bool_], coarse: _Floats, wraps: tuple[bool, bool]) -> Pixels:
     filled = pixels.copy()
-    is_integer = np.issubdtype(pixels.dtype, np.integer)
     for start in range(0, pixels.shape[0], _STRIP_ROWS):
         rows = slice(start, start + _STRIP_ROWS)
-        if not empty[rows].any():
-            continue
-        below = _pull(coarse, (pixels.shape[0], pixels.shape[1]), rows, wraps)
-        if is_integer:
-            below = np.rint(below)
-        filled[rows][empty[rows]] = below[empty[rows]].astype(pixels.dtype)
+        hidden = empty[rows]
+        if hidden.any():
+            values = _pull(coarse, (pixels.shape[0], pixels.shape[1]), rows, wraps)
+            if pixels.dtype.kind == "u":
+                values = np.rint(values)
+            np.copyto(filled[rows], values.astype(pixels.dtype), where=hidden[..., None])
     return filled
