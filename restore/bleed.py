@@ -116,8 +116,7 @@ def _pull(coarse: _Floats, size: tuple[int, int], rows: slice, wraps: tuple[bool
     around = coarse[_inside(np.arange(first, last), coarse.shape[0], wraps[0])]
     around = np.take(around, _inside(np.arange(-1, coarse.shape[1] + 1), coarse.shape[1], wraps[1]), axis=1)
     twice = cv2.resize(around, (2 * around.shape[1], 2 * around.shape[0]), interpolation=cv2.INTER_LINEAR)
-    doubled = twice.astype(np.float32, copy=False).reshape(*twice.shape[:2], -1)[2 : 2 + height, 2 : 2 + width]
-    return doubled
+    return twice.astype(np.float32, copy=False).reshape(*twice.shape[:2], -1)[2 : 2 + height, 2 : 2 + width]
 
 
 def _inside(at: NDArray[np.intp], cells: int, wraps: bool) -> NDArray[np.intp]:
