@@ -13,8 +13,8 @@ no network ever meets the edge of a texture as black.  Tiles then cover that ext
     keep 2                                    |--------|
 
 Keeps partition the image.  A keep stays at least `halo_px` inside its read, except where the read ends with the
-extended axis: there the tile sees just what an untiled run would see.  So with a halo of the network's receptive radius, tiled
-and untiled outputs are equal.
+extended axis: there the tile sees just what an untiled run would see.  So with a halo of the network's receptive
+radius, tiled and untiled outputs are equal.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
     jobs --> reader threads --> ready queue --> engine thread --> stager threads --> results queue --> driver
 
-A picture is admitted only while the pixels of all pictures inside stay under a budget of host memory (one picture is
-always admitted).  Waiting pictures never hold up the engine: when none is ready, part-filled batches run.
+A picture is admitted only while there is room: a share of the host's memory, and no more pictures than keep the device
+busy, so that an interruption drops little (one picture is always admitted).  Waiting pictures never hold up the engine:
+when none is ready, part-filled batches run.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from restore.batch.fsops import OutputRoot
@@ -27,7 +29,7 @@ from restore.formats import Decoder
 from restore.image import Arrangement, Document
 from restore.models import Model
 from restore.recipe import Recipe, TraitRules, Wrap
-from restore.traits import Traits, classify
+from restore.traits import classify
 from restore.upscale import Enlarged, Picture, Upscaler
 
 READERS = 2
@@ -36,9 +38,14 @@ MEMORY_SHARE = 0.25
 """Of the free host memory that pictures inside a worker may take."""
 COPIES = 3
 """A result is held as canvas, encoder's rows and encoded bytes at the worst moment."""
+CPU_PICTURES = 5
+"""Inside at once: one is computed, two are staged, the others are read ahead."""
+GPU_PICTURES = 256
 CPU_BATCH_PX = 1
 """One tile at a time: on CPUs a batch of four ran no faster, and a part-filled one costs as much as a full one."""
 GPU_BATCH_PX = 1 << 18
+
+_FULL = 1.0 + 1e-9
 
 Result = Staged | Failed | Deviated
 
@@ -56,8 +63,9 @@ class _Read:
 
     job: Job
     picture: Picture
-    cost_bytes: int
-    started: float
+    cost: float
+    seconds: float
+    """That reading took."""
 
 
 class LocalWorker:
@@ -86,7 +94,9 @@ class _Line:
         self._output = output
         self._jobs = iter(jobs)
         self._jobs_lock = threading.Lock()
-        self._budget = _Budget(int(free_bytes("cpu") * MEMORY_SHARE))
+        self._room = _Room()
+        self._memory_bytes = int(free_bytes("cpu") * MEMORY_SHARE)
+        self._least_cost = 1 / (CPU_PICTURES if model.device == "cpu" else GPU_PICTURES)
         self._ready: queue.Queue[_Read | _End] = queue.Queue()
         self._results: queue.Queue[Result | BaseException | _End] = queue.Queue()
         self._stopped = threading.Event()
@@ -107,7 +117,7 @@ class _Line:
     def stop(self) -> None:
         """Ends all threads as soon as the tile or file in hand is done; staged files nobody took stay temporaries."""
         self._stopped.set()
-        self._budget.close()
+        self._room.close()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join()
@@ -125,7 +135,7 @@ class _Line:
         except BaseException as error:  # noqa: BLE001 - handed to the driver, which raises it
             self._results.put(error)
             self._stopped.set()
-            self._budget.close()
+            self._room.close()
             self._ready.put(_END)
 
     def _read_jobs(self) -> None:
@@ -135,8 +145,8 @@ class _Line:
                 job = next(self._jobs, None)
                 if job is None:
                     break
-                cost = _cost_bytes(job)
-                if not self._budget.take(cost):
+                cost = max(self._least_cost, _bytes_inside(job) / self._memory_bytes)
+                if not self._room.take(cost):
                     break
             try:
                 self._ready.put(_read(job, decoder, self._recipe, cost))
@@ -161,9 +171,9 @@ class _Line:
         for read, enlarged in upscaler.stream(self._pictures(), say):
             if isinstance(enlarged, ImageError):
                 facts = _facts(read, None)
-                self._give(Failed(read.job, str(enlarged), _kind(enlarged), facts), read.cost_bytes)
+                self._give(Failed(read.job, str(enlarged), _kind(enlarged), facts), read.cost)
             else:
-                waiting.append(self._stagers.submit(self._guarded, lambda r=read, e=enlarged: self._stage(r, e)))
+                waiting.append(self._stagers.submit(self._guarded, partial(self._stage, read, enlarged)))
                 waiting = [future for future in waiting if not future.done()]
         for future in waiting:
             if not self._stopped.is_set():
@@ -184,40 +194,45 @@ class _Line:
     def _stage(self, read: _Read, enlarged: Enlarged) -> None:
         if self._stopped.is_set():
             return
+        started = time.perf_counter()
         try:
             document = enlarged.document()
-            facts = _facts(read, enlarged, _drift(read.picture.document, document, read.picture.traits))
+            facts = _facts(read, enlarged, _drift(read.picture.document, document))
             with self._decoders.borrowed() as decoder:
-                result: Staged | Failed = stage(read.picture.document, document, read.job, facts, self._output, decoder)
+                staged = stage(read.picture.document, document, read.job, facts, self._output, decoder)
+            seconds = facts.seconds + time.perf_counter() - started
+            result: Staged | Failed = replace(staged, facts=replace(facts, seconds=seconds))
         except ImageError as error:
             result = Failed(read.job, str(error), FailureKind.CHECK, _facts(read, enlarged))
         except DiskFullError as error:
             result = Failed(read.job, str(error), FailureKind.DISK_FULL, _facts(read, enlarged))
-        self._give(result, read.cost_bytes)
+        self._give(result, read.cost)
 
-    def _give(self, result: Result, cost_bytes: int) -> None:
-        self._budget.give_back(cost_bytes)
+    def _give(self, result: Result, cost: float) -> None:
+        self._room.give_back(cost)
         self._results.put(result)
 
 
-class _Budget:
-    """Bytes of host memory; one taker is always let in."""
+class _Room:
+    """Room for pictures, 1 in all; one taker is always let in."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._taken = 0
+    def __init__(self) -> None:
+        self._taken = 0.0
+        self._inside = 0
         self._closed = False
         self._changed = threading.Condition()
 
-    def take(self, amount: int) -> bool:
-        """Waits for room; False when the budget was closed instead."""
+    def take(self, amount: float) -> bool:
+        """Waits for room; False when closed instead."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or not self._taken or self._taken + amount <= self._limit)
+            self._changed.wait_for(lambda: self._closed or not self._inside or self._taken + amount <= _FULL)
+            self._inside += 1
             self._taken += amount
             return not self._closed
 
-    def give_back(self, amount: int) -> None:
+    def give_back(self, amount: float) -> None:
         with self._changed:
+            self._inside -= 1
             self._taken -= amount
             self._changed.notify_all()
 
@@ -262,7 +277,7 @@ class _Borrowed:
         self._idle.put(self._decoder)
 
 
-def _read(job: Job, decoder: Decoder, recipe: Recipe, cost_bytes: int) -> _Read:
+def _read(job: Job, decoder: Decoder, recipe: Recipe, cost: float) -> _Read:
     started = time.perf_counter()
     before = job.source.stat() if job.source.exists() else None
     if before is None or SourceState(before.st_size, before.st_mtime_ns, before.st_ino) != SourceState(
@@ -275,7 +290,7 @@ def _read(job: Job, decoder: Decoder, recipe: Recipe, cost_bytes: int) -> _Read:
         rules = TraitRules(wrap=Wrap.NONE)  # a face goes on at its neighbours, not at its own other edge
     traits = tuple(classify(page, job.relative.name, rules) for page in document.pages)
     tile_px = job.deviation.tile_px if job.deviation is not None else None
-    return _Read(job, Picture(document, traits, tile_px), cost_bytes, started)
+    return _Read(job, Picture(document, traits, tile_px), cost, time.perf_counter() - started)
 
 
 class _ChangedError(ImageError):
@@ -288,14 +303,14 @@ def _kind(error: ImageError) -> FailureKind:
     return FailureKind.MEMORY if "out of memory" in str(error) else FailureKind.IMAGE
 
 
-def _cost_bytes(job: Job) -> int:
+def _bytes_inside(job: Job) -> int:
     item = max(1, job.header.bits // 8) * len(job.header.channels)
     return item * (2 * job.in_pixels + COPIES * job.out_pixels)
 
 
-def _drift(source: Document, result: Document, traits: tuple[Traits, ...]) -> float:
+def _drift(source: Document, result: Document) -> float:
     """The worst page's."""
-    return max(drift(before, after) for before, after, _ in zip(source.pages, result.pages, traits, strict=True))
+    return max(drift(before, after) for before, after in zip(source.pages, result.pages, strict=True))
 
 
 def _facts(read: _Read, enlarged: Enlarged | None, color_drift: float | None = None) -> Facts:
@@ -307,7 +322,7 @@ def _facts(read: _Read, enlarged: Enlarged | None, color_drift: float | None = N
         tile_px=tile_px,
         halo_px=enlarged.step.halo_px if enlarged is not None else None,
         drift=color_drift,
-        seconds=time.perf_counter() - read.started,
+        seconds=read.seconds + (enlarged.seconds if enlarged is not None else 0.0),
         in_pixels=read.job.in_pixels,
         out_pixels=read.job.out_pixels,
         deviation=Deviation(tile_px, 0) if tile_px is not None and tile_px != recipe_tile else None,
