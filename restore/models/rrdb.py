@@ -21,7 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from itertools import pairwise
 from math import isqrt
 
 import torch
@@ -35,6 +35,14 @@ from restore.recipe import Precision
 
 SLOPE = 0.2
 RESIDUAL = 0.2
+DENSE_REACH_PX = 5
+"""A dense block is five 3x3 convolutions."""
+TAIL_REACH_PX = 3
+"""More than the layers after the body see, in their input pixels."""
+BLOCK_PX = 96
+"""Side of what a dense block computes at once in the Winograd domain."""
+BAND_PX = 1 << 15
+"""Input pixels of the enlarging layers at once."""
 
 
 @dataclass(frozen=True)
@@ -97,17 +105,29 @@ class Rrdb:
             x = F.pixel_unshuffle(x, self.shape.fold)
         x = self._convolve("conv_first", x.contiguous(memory_format=torch.channels_last))
         if self._winograd:
-            grid = Grid(*x.shape[-2:])
-            trunks = [self._body(partial(self._dense_winograd, grid), image) for image in x.permute(0, 2, 3, 1)]
+            trunks = [self._body(self._dense_winograd, image) for image in x.permute(0, 2, 3, 1)]
             trunk = torch.stack(trunks).permute(0, 3, 1, 2)
         else:
             trunk = self._body(self._dense, x)
         x = self._convolve("conv_body", trunk).add_(x)
-        for i in range(self.shape.doublings):
-            x = F.interpolate(x, scale_factor=2, mode="nearest")
-            x = F.leaky_relu_(self._convolve(f"conv_up{i + 1}", x), SLOPE)
-        x = F.leaky_relu_(self._convolve("conv_hr", x), SLOPE)
-        return self._convolve("conv_last", x).float()
+        return self._enlarge(x)
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        """The layers after the body, a band of rows at a time: they hold 4^doublings times as many pixels, and would
+        otherwise need more memory than all the others together.  Same sums, since each band reads what it sees."""
+        growth = 2**self.shape.doublings
+        height = x.shape[-2]
+        bands = []
+        for start, stop in even_parts(height, max(1, BAND_PX // x.shape[-1])):
+            first, last = max(0, start - TAIL_REACH_PX), min(height, stop + TAIL_REACH_PX)
+            band = x[..., first:last, :]
+            for i in range(self.shape.doublings):
+                band = F.interpolate(band, scale_factor=2, mode="nearest")
+                band = F.leaky_relu_(self._convolve(f"conv_up{i + 1}", band), SLOPE)
+            band = F.leaky_relu_(self._convolve("conv_hr", band), SLOPE)
+            band = self._convolve("conv_last", band)
+            bands.append(band[..., (start - first) * growth : (stop - first) * growth, :].float())
+        return torch.cat(bands, -2)
 
     def _body(self, dense: Callable[[str, Tensor], Tensor], trunk: Tensor) -> Tensor:
         for block in range(self.shape.blocks):
@@ -117,8 +137,19 @@ class Rrdb:
             trunk = torch.add(start, trunk, alpha=RESIDUAL)
         return trunk
 
-    def _dense_winograd(self, grid: Grid, name: str, x: Tensor) -> Tensor:
-        return self._winograd[name](grid, x, SLOPE, RESIDUAL)
+    def _dense_winograd(self, name: str, x: Tensor) -> Tensor:
+        """(H, W, C) -> (H, W, C), a block of pixels at a time that stays in the caches."""
+        height, width, _ = x.shape
+        y = torch.empty_like(x)
+        for top, bottom in even_parts(height, BLOCK_PX):
+            rows = slice(max(0, top - DENSE_REACH_PX), min(height, bottom + DENSE_REACH_PX))
+            for left, right in even_parts(width, BLOCK_PX):
+                columns = slice(max(0, left - DENSE_REACH_PX), min(width, right + DENSE_REACH_PX))
+                seen = x[rows, columns]
+                done = self._winograd[name](Grid(*seen.shape[:2]), seen, SLOPE, RESIDUAL)
+                inner = done[top - rows.start : bottom - rows.start, left - columns.start : right - columns.start]
+                y[top:bottom, left:right] = inner
+        return y
 
     def _dense(self, name: str, x: Tensor) -> Tensor:
         parts = [x]
@@ -129,6 +160,13 @@ class Rrdb:
 
     def _convolve(self, name: str, x: Tensor) -> Tensor:
         return F.conv2d(x, self._weights[name], self._biases[name], padding=1)
+
+
+def even_parts(length: int, most: int) -> list[tuple[int, int]]:
+    """[0, length) in as few parts of at most `most` as will do, all about equal."""
+    count = -(-length // most)
+    edges = [i * length // count for i in range(count + 1)]
+    return list(pairwise(edges))
 
 
 def build(state: Mapping[str, Tensor], scale: int, device: str, precision: Precision) -> Built:
