@@ -20,7 +20,7 @@ def nearest_x2(x: Tensor) -> Tensor:
 
 def model_of(net: Callable[[Tensor], Tensor]) -> Model:
     ref = ModelRef("test", Path("test"), "0" * 64, "test", 2, 3, "none", "made here")
-    return Model(ref, net, 2, 1, 0, 0, "cpu", Precision.FP32)
+    return Model(ref, net, 2, 1, 0, "cpu", Precision.FP32)
 
 
 class Collected:

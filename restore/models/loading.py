@@ -16,11 +16,6 @@ from restore.recipe import Precision
 if TYPE_CHECKING:
     from torch import Tensor
 
-HALO_OF_UNKNOWN_PX = 32
-"""Where the receptive radius is unknown or too large to be read in full."""
-EXACT_HALO_LIMIT_PX = 64
-"""Receptive radii up to this are read in full by default: tiled output then equals untiled output."""
-
 
 @dataclass(frozen=True)
 class Model:
@@ -36,7 +31,6 @@ class Model:
     multiple_of: int
     receptive_radius_px: int | None
     """How far an input pixel's influence reaches, in input pixels; None: unknown, or the whole image."""
-    default_halo_px: int
     device: str
     precision: Precision
 
@@ -74,11 +68,8 @@ def load(ref: ModelRef, device: str, precision: Precision) -> Model:
         built = build(state, ref.scale, device, precision)
     except ModelError as error:
         raise ModelError(f"{ref.path}: {error}") from error
-    radius = built.receptive_radius_px
-    exact = radius is not None and radius <= EXACT_HALO_LIMIT_PX
-    halo = radius if exact and radius is not None else HALO_OF_UNKNOWN_PX
     net = _one_by_one(built.net) if device == "cpu" else built.net
-    return Model(ref, net, ref.scale, built.multiple_of, radius, halo, device, precision)
+    return Model(ref, net, ref.scale, built.multiple_of, built.receptive_radius_px, device, precision)
 
 
 def _one_by_one(net: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
