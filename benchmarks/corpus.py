@@ -36,7 +36,7 @@ def main() -> None:
     figures["wall_seconds"] = round(time.perf_counter() - start, 1)
     figures["peak_resident_mib"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
     figures["foreign_cores"] = None if quiet.foreign_cores is None else round(quiet.foreign_cores, 2)
-    sys.argv = [sys.argv[0], name, "IN", "OUT", *options]  # whose folders they were is nobody's business
+
     print(json.dumps(figures, indent=1))
     print(store(f"corpus-{name}", {"figures": figures}))
 

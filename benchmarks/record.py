@@ -85,13 +85,18 @@ def store(name: str, figures: dict[str, Any], quiet: Quiet | None = None) -> Pat
     record = {
         "made": datetime.now(UTC).strftime("%Y-%m-%d"),
         "commit": commit(),
-        "command": f"python {' '.join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])}",
+        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(_impersonal, sys.argv[1:])]),
         "machine": machine(),
         "foreign_cores": None if quiet is None or quiet.foreign_cores is None else round(quiet.foreign_cores, 3),
         **figures,
     }
     path.write_text(json.dumps(record, indent=1) + "\n")
     return path
+
+
+def _impersonal(argument: str) -> str:
+    """Where somebody keeps a folder is nobody's business."""
+    return "PATH" if os.sep in argument and Path(argument).exists() else argument
 
 
 def commit() -> str:

@@ -57,7 +57,7 @@ def main() -> None:
     }
     for name, row in table.items():
         print(
-            f"{name:28} {row['seconds_median']:8.3f} s {row['gflops']:7.1f} GFLOP/s {row['times_official_median']:.2f} x"
+            f"{name:28} {row['seconds_median']:8.3f} s {row['gflops']:7.1f} GFLOP/s {row['times_official_median']:.2f}x"
             f" official, {row['psnr_db_to_official']} dB, largest difference {row['max_difference_255']}/255"
         )
     path = store(
