@@ -5,7 +5,7 @@ Plain data and two protocols; nothing here touches a disk.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -229,12 +229,13 @@ class Summary:
 class Worker(Protocol):
     """Turns jobs into staged results."""
 
-    def process(self, jobs: Iterable[Job]) -> Iterator[Staged | Failed | Deviated]:
+    def process(self, jobs: Iterable[Job], stopping: Callable[[], bool]) -> Iterator[Staged | Failed | Deviated]:
         """A STREAM: pulls jobs lazily (from any one thread at a time), a few ahead, so that reading, computing and
         staging overlap; gives exactly one Staged or Failed a job, in any order.
 
-        When `jobs` ends early (an interruption) it finishes what it pulled.  When the generator is closed it drops
-        everything at once.  May raise DiskFullError: that stops the run.
+        Once `stopping()` says so (an interruption; `jobs` ends then too) it finishes what it has begun to compute and
+        drops what it has only read ahead, without a result.  When the generator is closed it drops everything at once.
+        May raise DiskFullError: that stops the run.
         """
         ...
 
@@ -262,5 +263,11 @@ def without_place(message: str, source: Path, relative: Path) -> str:
 
 def printable(path: Path) -> str:
     """The path as text that any terminal, log or JSON takes: undecodable bytes as `\\xNN`, control characters too."""
-    text = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else _escaped(c) for c in str(path))
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how `os.fsdecode` gives a byte that is no UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()

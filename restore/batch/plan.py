@@ -214,12 +214,13 @@ def _too_large(job: Job, max_pixels: int) -> str:
 def _refuse_unholdable(jobs: Iterable[Job]) -> None:
     reasons: defaultdict[str, list[Path]] = defaultdict(list)
     for job in jobs:
-        scale = max(job.output_width_px / job.header.width, job.output_height_px / job.header.height)
+        before, after = job.header, (job.output_width_px, job.output_height_px)
+        scale = max(after) / max(before.width, before.height)  # sides may grow unlike; the longest one counts
         if reason := cannot_hold(job.format, job.header, scale):
             reasons[reason].append(job.relative)
     if reasons:
         lines = [f"{reason} ({len(paths)} files: {examples(paths)})" for reason, paths in reasons.items()]
-        raise SetupError("\n".join(lines) + "\nor leave such files out with --exclude")
+        raise SetupError("; ".join(lines) + "; or leave such files out with --exclude")
 
 
 def _refuse_foreign(targets: Iterable[Path], journal: Journal) -> None:
@@ -242,7 +243,7 @@ def _refuse_foreign(targets: Iterable[Path], journal: Journal) -> None:
     if changed:
         lines.append(f"{len(changed)} results were changed after they were made: {examples(changed)}")
     if lines:
-        raise SetupError("\n".join(lines) + "\nmove them away, name another output, or let --overwrite replace them")
+        raise SetupError("; ".join(lines) + ": move them away, name another output, or let --overwrite replace them")
 
 
 def _others(base: Path, copied: Iterable[Path], journal: Journal) -> tuple[tuple[Other, ...], int, list[Problem]]:

@@ -168,7 +168,7 @@ class _Run:
         self._copy_others()
 
     def _drive(self) -> None:
-        stream = self._worker.process(self._feed)
+        stream = self._worker.process(self._feed, lambda: self._stopper.asked)
         try:
             while (item := self._next(stream)) is not None:
                 self._take(item)

@@ -14,7 +14,7 @@ from types import FrameType
 
 from restore.errors import ExitCode
 
-GRACE_S = 20.0
+GRACE_S = 10.0
 
 _EXIT_CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
 

@@ -4,23 +4,28 @@
 
 A picture is admitted only while there is room: a share of the host's memory, and no more pictures than keep the device
 busy, so that an interruption drops little (one picture is always admitted).  Waiting pictures never hold up the engine:
-when none is ready, part-filled batches run.
+when none is ready, part-filled batches run.  An interruption drops what was only read ahead; closing drops everything,
+in the middle of a picture too.
 """
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
+
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from restore.batch.fsops import OutputRoot
-from restore.batch.job import Deviated, Deviation, Facts, Failed, FailureKind, Job, SourceState, Staged
+from restore.batch.job import Deviated, Deviation, Facts, Failed, FailureKind, Job, Staged
+from restore.batch.pools import Decoders, Room
 from restore.batch.stage import stage
 from restore.color import drift
 from restore.device import free_bytes
@@ -36,16 +41,14 @@ READERS = 2
 STAGERS = 2
 MEMORY_SHARE = 0.25
 """Of the free host memory that pictures inside a worker may take."""
-COPIES = 3
-"""A result is held as canvas, encoder's rows and encoded bytes at the worst moment."""
+COPIES = 2
+"""A result is held as encoder's rows and as encoded bytes at the worst moment, beside the canvas that it came from."""
 CPU_PICTURES = 5
 """Inside at once: one is computed, two are staged, the others are read ahead."""
 GPU_PICTURES = 256
 CPU_BATCH_PX = 1
 """One tile at a time: on CPUs a batch of four ran no faster, and a part-filled one costs as much as a full one."""
 GPU_BATCH_PX = 1 << 18
-
-_FULL = 1.0 + 1e-9
 
 Result = Staged | Failed | Deviated
 
@@ -55,6 +58,23 @@ class _End:
 
 
 _END: Final = _End()
+_NO_MEMORY: Final = "this machine has not enough memory"
+
+
+class _DroppedError(Exception):
+    """Whatever is computed now isn't wanted any more."""
+
+
+class _Watched(TorchFunctionMode):
+    """Calls `watch` before each of torch's functions that this thread calls, at some microseconds each."""
+
+    def __init__(self, watch: Callable[[], None]) -> None:
+        super().__init__()
+        self._watch = watch
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self._watch()
+        return func(*args, **(kwargs or {}))
 
 
 @dataclass(frozen=True)
@@ -76,9 +96,9 @@ class LocalWorker:
         self._recipe = recipe
         self._output = output
 
-    def process(self, jobs: Iterable[Job]) -> Iterator[Result]:
-        """Exactly one Staged or Failed a job.  Raises DiskFullError; drops everything when closed."""
-        line = _Line(self._model, self._recipe, self._output, jobs)
+    def process(self, jobs: Iterable[Job], stopping: Callable[[], bool] = lambda: False) -> Iterator[Result]:
+        """Exactly one Staged or Failed a job, but for those that `stopping` drops; drops everything when closed."""
+        line = _Line(self._model, self._recipe, self._output, jobs, stopping)
         try:
             yield from line.results()
         finally:
@@ -88,20 +108,25 @@ class LocalWorker:
 class _Line:
     """The threads and queues of one `process` call."""
 
-    def __init__(self, model: Model, recipe: Recipe, output: OutputRoot, jobs: Iterable[Job]) -> None:
+    def __init__(
+        self, model: Model, recipe: Recipe, output: OutputRoot, jobs: Iterable[Job], stopping: Callable[[], bool]
+    ) -> None:
         self._model = model
         self._recipe = recipe
         self._output = output
         self._jobs = iter(jobs)
         self._jobs_lock = threading.Lock()
-        self._room = _Room()
+        self._stopping = stopping
+        self._room = Room()
         self._memory_bytes = int(free_bytes("cpu") * MEMORY_SHARE)
         self._least_cost = 1 / (CPU_PICTURES if model.device == "cpu" else GPU_PICTURES)
         self._ready: queue.Queue[_Read | _End] = queue.Queue()
         self._results: queue.Queue[Result | BaseException | _End] = queue.Queue()
         self._stopped = threading.Event()
         self._stagers = ThreadPoolExecutor(STAGERS, thread_name_prefix="stage")
-        self._decoders = _Decoders()
+        self._decoders = Decoders()
+        self._computing = 0
+        """Pictures that the engine has and hasn't finished."""
         self._readers_left = READERS
         self._threads = [threading.Thread(target=self._guarded, args=(self._read_jobs,)) for _ in range(READERS)]
         self._threads.append(threading.Thread(target=self._guarded, args=(self._compute,)))
@@ -132,6 +157,8 @@ class _Line:
         """An error that isn't one picture's ends the run, in the driver's thread."""
         try:
             work()
+        except _DroppedError:
+            pass  # the driver has gone, or has its error already
         except BaseException as error:  # noqa: BLE001 - handed to the driver, which raises it
             self._results.put(error)
             self._stopped.set()
@@ -139,27 +166,35 @@ class _Line:
             self._ready.put(_END)
 
     def _read_jobs(self) -> None:
-        decoder = self._decoders.new()
-        while not self._stopped.is_set():
-            with self._jobs_lock:
-                job = next(self._jobs, None)
-                if job is None:
+        with self._decoders.borrowed() as decoder:
+            while not self._dropping():
+                with self._jobs_lock:
+                    job = next(self._jobs, None)
+                    if job is None:
+                        break
+                    cost = max(self._least_cost, _bytes_inside(job, self._model.scale) / self._memory_bytes)
+                    if not self._room.take(cost):
+                        break
+                if self._dropping():
                     break
-                cost = max(self._least_cost, _bytes_inside(job) / self._memory_bytes)
-                if not self._room.take(cost):
-                    break
-            try:
-                self._ready.put(_read(job, decoder, self._recipe, cost))
-            except ImageError as error:
-                self._give(Failed(job, str(error), _kind(error)), cost)
+                try:
+                    self._ready.put(_read(job, decoder, self._recipe, cost))
+                except ImageError as error:
+                    self._give(Failed(job, str(error), _kind(error)), cost)
+                except MemoryError:
+                    self._give(Failed(job, f"{_NO_MEMORY} to read it", FailureKind.MEMORY), cost)
         with self._jobs_lock:
             self._readers_left -= 1
             if self._readers_left == 0:
                 self._ready.put(_END)
 
+    def _dropping(self) -> bool:
+        """Whether nothing more is to be begun."""
+        return self._stopped.is_set() or self._stopping()
+
     def _compute(self) -> None:
         upscaler = Upscaler(
-            self._model,
+            replace(self._model, net=self._net),
             self._recipe.upscale,
             batch_px=CPU_BATCH_PX if self._model.device == "cpu" else GPU_BATCH_PX,
         )
@@ -169,6 +204,7 @@ class _Line:
 
         waiting = []
         for read, enlarged in upscaler.stream(self._pictures(), say):
+            self._computing -= 1
             if isinstance(enlarged, ImageError):
                 facts = _facts(read, None)
                 self._give(Failed(read.job, str(enlarged), _kind(enlarged), facts), read.cost)
@@ -180,15 +216,30 @@ class _Line:
                 future.result()
         self._results.put(_END)
 
+    def _net(self, batch: Tensor) -> Tensor:
+        """The model's, but on a CPU, where a tile may take minutes, it can be dropped in the middle."""
+        if self._model.device != "cpu":
+            self._may_go_on()
+            return self._model.net(batch)
+        with _Watched(self._may_go_on):
+            return self._model.net(batch)
+
+    def _may_go_on(self) -> None:
+        if self._stopped.is_set():
+            raise _DroppedError
+
     def _pictures(self) -> Iterator[tuple[_Read, Picture] | None]:
-        while not self._stopped.is_set():
+        while not self._dropping():
             try:
                 read = self._ready.get_nowait()
             except queue.Empty:
-                yield None  # nothing is ready: what waits for partners must not wait for us
+                if self._computing:  # what waits for partners, or has started again, must not wait for us
+                    yield None
+                    continue
                 read = self._ready.get()
             if isinstance(read, _End):
                 return
+            self._computing += 1
             yield read, read.picture
 
     def _stage(self, read: _Read, enlarged: Enlarged) -> None:
@@ -206,6 +257,8 @@ class _Line:
             result = Failed(read.job, str(error), FailureKind.CHECK, _facts(read, enlarged))
         except DiskFullError as error:
             result = Failed(read.job, str(error), FailureKind.DISK_FULL, _facts(read, enlarged))
+        except MemoryError:
+            result = Failed(read.job, f"{_NO_MEMORY} to write it", FailureKind.MEMORY, _facts(read, enlarged))
         self._give(result, read.cost)
 
     def _give(self, result: Result, cost: float) -> None:
@@ -213,77 +266,9 @@ class _Line:
         self._results.put(result)
 
 
-class _Room:
-    """Room for pictures, 1 in all; one taker is always let in."""
-
-    def __init__(self) -> None:
-        self._taken = 0.0
-        self._inside = 0
-        self._closed = False
-        self._changed = threading.Condition()
-
-    def take(self, amount: float) -> bool:
-        """Waits for room; False when closed instead."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or not self._inside or self._taken + amount <= _FULL)
-            self._inside += 1
-            self._taken += amount
-            return not self._closed
-
-    def give_back(self, amount: float) -> None:
-        with self._changed:
-            self._inside -= 1
-            self._taken -= amount
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-
-class _Decoders:
-    """Limited children, one a thread at a time."""
-
-    def __init__(self) -> None:
-        self._stack = ExitStack()
-        self._lock = threading.Lock()
-        self._idle: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
-
-    def new(self) -> Decoder:
-        with self._lock:
-            return self._stack.enter_context(Decoder())
-
-    def borrowed(self) -> _Borrowed:
-        try:
-            return _Borrowed(self._idle.get_nowait(), self._idle)
-        except queue.Empty:
-            return _Borrowed(self.new(), self._idle)
-
-    def close(self) -> None:
-        with self._lock:
-            self._stack.close()
-
-
-class _Borrowed:
-    def __init__(self, decoder: Decoder, idle: queue.SimpleQueue[Decoder]) -> None:
-        self._decoder = decoder
-        self._idle = idle
-
-    def __enter__(self) -> Decoder:
-        return self._decoder
-
-    def __exit__(self, *_: object) -> None:
-        self._idle.put(self._decoder)
-
-
 def _read(job: Job, decoder: Decoder, recipe: Recipe, cost: float) -> _Read:
     started = time.perf_counter()
-    before = job.source.stat() if job.source.exists() else None
-    if before is None or SourceState(before.st_size, before.st_mtime_ns, before.st_ino) != SourceState(
-        job.source_state.size, job.source_state.mtime_ns, job.source_state.inode
-    ):
-        raise _ChangedError("the source is gone or was changed after planning; run again")
+    _refuse_changed(job)
     document = decoder.read(job.source)
     rules = recipe.rules
     if document.arrangement is Arrangement.CUBE_STRIP:
@@ -291,6 +276,16 @@ def _read(job: Job, decoder: Decoder, recipe: Recipe, cost: float) -> _Read:
     traits = tuple(classify(page, job.relative.name, rules) for page in document.pages)
     tile_px = job.deviation.tile_px if job.deviation is not None else None
     return _Read(job, Picture(document, traits, tile_px), cost, time.perf_counter() - started)
+
+
+def _refuse_changed(job: Job) -> None:
+    planned = job.source_state
+    try:
+        now = os.stat(job.source)
+    except OSError as error:
+        raise _ChangedError(f"the source can't be found any more ({error.strerror}); run again") from error
+    if (now.st_size, now.st_mtime_ns, now.st_ino) != (planned.size, planned.mtime_ns, planned.inode):
+        raise _ChangedError("the source was changed after planning; run again")
 
 
 class _ChangedError(ImageError):
@@ -303,9 +298,11 @@ def _kind(error: ImageError) -> FailureKind:
     return FailureKind.MEMORY if "out of memory" in str(error) else FailureKind.IMAGE
 
 
-def _bytes_inside(job: Job) -> int:
+def _bytes_inside(job: Job, model_scale: int) -> int:
     item = max(1, job.header.bits // 8) * len(job.header.channels)
-    return item * (2 * job.in_pixels + COPIES * job.out_pixels)
+    canvas = job.in_pixels * model_scale**2
+    resized = job.out_pixels if canvas != job.out_pixels else 0
+    return item * (2 * job.in_pixels + canvas + resized + COPIES * job.out_pixels)
 
 
 def _drift(source: Document, result: Document) -> float:

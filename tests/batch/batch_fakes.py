@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -86,8 +86,12 @@ class FakeWorker:
         self._output = output
         self._log = log
 
-    def process(self, jobs: Iterable[Job]) -> Iterator[Staged | Failed | Deviated]:
+    def process(
+        self, jobs: Iterable[Job], stopping: Callable[[], bool] = lambda: False
+    ) -> Iterator[Staged | Failed | Deviated]:
         for job in jobs:
+            if stopping():
+                return
             self.note(f"start {os.fsencode(job.relative).hex()}")
             yield from self.work(job)
 

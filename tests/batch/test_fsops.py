@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import io
+import itertools
 import os
-import sys
-import threading
-from contextlib import suppress
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,33 +62,55 @@ def test_linked_folder_inside_is_not_followed(output: OutputRoot, tmp_path: Path
     assert not [path for path in outside.rglob("*") if path.is_file()]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="exchanges two names with a Linux call")
-def test_folder_that_becomes_a_link_meanwhile_never_leads_a_write_outside(output: OutputRoot, tmp_path: Path) -> None:
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="follows directories by descriptor, which this system hasn't")
+def test_folder_that_becomes_a_link_meanwhile_never_leads_a_write_outside(
+    output: OutputRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is exchanged for a link before the first, second, ... call that a write makes of the system."""
     outside = tmp_path / "outside"
-    outside.mkdir()
-    (output.root / "d").mkdir(parents=True)
-    (output.root / "planted").symlink_to(outside)
-    exchange = getattr(ctypes.CDLL(None), "renameat2", None)
-    if exchange is None:
-        pytest.skip("this system can't exchange two names at once")
-    names = os.fsencode(output.root / "d"), os.fsencode(output.root / "planted")
-    stop = threading.Event()
+    folder, aside = output.root / "d", output.root / "aside"
+    ended = []
+    for before_call in itertools.count(1):
+        outside.mkdir(exist_ok=True)
+        folder.mkdir(parents=True)
+        calls = Calls(before_call, lambda: (folder.rename(aside), folder.symlink_to(outside)))
+        with monkeypatch.context() as patched:
+            for name in ("open", "mkdir", "write", "fsync", "close", "replace", "stat"):
+                patched.setattr(os, name, calls.counted(getattr(os, name)))
+            try:
+                put(output, "d/a.png", b"data")
+                ended.append("written")
+            except ImageError:
+                ended.append("refused")
+        assert list(outside.iterdir()) == []
+        if not calls.reached:
+            break
+        shutil.rmtree(aside)
+        folder.unlink()
+    assert ended[0] == "refused"
+    assert "written" in ended[:-1], "a folder that was opened in time is written to, wherever it has gone"
+    assert len(ended) > 8
 
-    def swap() -> None:
-        while not stop.is_set():
-            exchange(-100, names[0], -100, names[1], 2)  # AT_FDCWD, RENAME_EXCHANGE
 
-    thread = threading.Thread(target=swap)
-    thread.start()
-    written = 0
-    for _ in range(400):
-        with suppress(ImageError):
-            put(output, "d/a.png", b"data")
-            written += 1
-    stop.set()
-    thread.join()
-    assert 0 < written < 400, "the link was never there, or always"
-    assert list(outside.iterdir()) == []
+class Calls:
+    """Counts calls of several functions together, and does something before one of them."""
+
+    def __init__(self, number: int, act: Callable[[], object]) -> None:
+        self._left = number
+        self._act = act
+
+    @property
+    def reached(self) -> bool:
+        return self._left <= 0
+
+    def counted(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*values: Any, **named: Any) -> Any:
+            self._left -= 1
+            if self._left == 0:
+                self._act()
+            return function(*values, **named)
+
+        return call
 
 
 def test_linked_root_is_allowed(tmp_path: Path) -> None:

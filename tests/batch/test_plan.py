@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from batch_fakes import RECIPE, Recorder, Sandbox, output_size, ppm, with_format, with_grain
+from batch_fakes import RECIPE, FakeDecoder, Recorder, Sandbox, output_size, ppm, with_format, with_grain
 
 from restore.batch.journal import open_journal
 from restore.batch.plan import make_plan
@@ -106,7 +106,7 @@ def test_unknown_file_in_the_output_is_neither_replaced_nor_taken_for_a_result(s
     sandbox.add("a.tga")
     sandbox.target.mkdir()
     (sandbox.target / "a.tga").write_bytes(b"precious")
-    with pytest.raises(SetupError, match=r"a\.tga.*\n.*--overwrite"):
+    with pytest.raises(SetupError, match=r"a\.tga: .*--overwrite"):
         sandbox.run()
     assert sandbox.results() == {Path("a.tga"): b"precious"}
     assert sandbox.run(overwrite=True).done == 1
@@ -139,10 +139,22 @@ def test_format_that_cannot_hold_a_picture_is_said_before_any_work(sandbox: Sand
 
 
 def test_dds_needs_another_format_said_in_one_line(sandbox: Sandbox) -> None:
-    sandbox.add("a.dds")
-    with pytest.raises(SetupError, match="--format png"):
+    for i in range(20):
+        sandbox.add(f"{i}.dds")
+    sandbox.add("alpha.bmp")
+    with pytest.raises(SetupError, match="--format png") as caught:
         sandbox.run()
-    assert sandbox.run(with_format("png")).done == 1
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith(" more); or leave such files out with --exclude")
+    assert sandbox.run(with_format("png")).done == 21
+
+
+def test_a_narrow_picture_is_judged_by_its_longest_side(sandbox: Sandbox) -> None:
+    """One pixel becoming 4096 (`--multiple-of 4096`) doesn't mean that 100 become 409600."""
+    sandbox.add("a.jpg", ppm(1, 1, 100))
+    with open_journal(sandbox.options()) as journal:
+        plan = make_plan(RECIPE, sandbox.options(), journal, lambda h, w: (4096, 4096), FakeDecoder)  # type: ignore[arg-type]
+    assert (plan.jobs[0].output_width_px, plan.jobs[0].output_height_px) == (4096, 4096)
 
 
 def test_output_bomb_is_a_failure_of_its_file_only(sandbox: Sandbox) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -187,8 +187,10 @@ def test_file_that_appears_under_a_result_s_name_meanwhile_is_kept(sandbox: Sand
         def work(self, job: Job) -> Iterator[Staged | Failed | Deviated]:
             yield from super().work(job)
 
-        def process(self, jobs: object) -> Iterator[Staged | Failed | Deviated]:
-            for item in super().process(jobs):  # type: ignore[arg-type]
+        def process(
+            self, jobs: Iterable[Job], stopping: Callable[[], bool] = lambda: False
+        ) -> Iterator[Staged | Failed | Deviated]:
+            for item in super().process(jobs, stopping):
                 (self._output.root / item.job.target).write_bytes(b"mine")
                 yield item
 
