@@ -118,7 +118,7 @@ class _Line:
         self._jobs_lock = threading.Lock()
         self._stopping = stopping
         self._room = Room()
-        self._memory_bytes = int(free_bytes("cpu") * MEMORY_SHARE)
+        self._memory_bytes = max(1, int(free_bytes("cpu") * MEMORY_SHARE))
         self._least_cost = 1 / (CPU_PICTURES if model.device == "cpu" else GPU_PICTURES)
         self._ready: queue.Queue[_Read | _End] = queue.Queue()
         self._results: queue.Queue[Result | BaseException | _End] = queue.Queue()
