@@ -13,6 +13,7 @@ The map, in the order in which imports may point (only to modules further up):
     tiling    where an image is cut, and how it is sewn together
     halo      how large tiles and their halos are
     color     colour drift: measured, and taken back
+    curve     stored values <-> the [0, 1] that networks were trained on
     resample  any scale, in linear light
     bleed     the colour under fully transparent pixels
     planes    Image <-> planes that a network can take

@@ -19,12 +19,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from restore.bleed import bleed_color
-from restore.color import FIX_REACH_PX, correct
+from restore.color import FIX_REACH_PX, correct, recentre
+from restore.curve import Curve, Shape, data_curve, display_curve, fixed_curve, unit_curve
 from restore.errors import ImageError
 from restore.image import Image, Pixels, Transfer
 from restore.recipe import ColorFix, Upscale
 from restore.traits import AlphaUse, Content, Traits
 
+_BAND_ROWS = 256
+_HOLE_REACH_PX = 2
+"""How far a NaN looks for numbers to stand in for it."""
 FINISH_REACH_PX = max(FIX_REACH_PX, 1)
 """How far, in source pixels, the way back looks around a pixel: an exact halo is this much wider than the network's."""
 
@@ -33,38 +37,9 @@ class Kind(Enum):
     """How a plane is treated on its way back."""
 
     COLOR = auto()  # colour fix and grain
-    NORMAL = auto()  # vectors, renormalised
-    DATA = auto()  # never overshoots its source: flat stays flat, opaque stays opaque
+    NORMAL = auto()  # vectors: like data (flat stays flat, nothing tilts), and renormalised
+    DATA = auto()  # the source's local mean, and never beyond its neighbours: flat stays flat, opaque stays opaque
     CUTOUT = auto()  # only 0 and the maximum
-
-
-@dataclass(frozen=True)
-class Curve:
-    """How stored values become the [0, 1] that networks were trained on: v -> ((v - low) / (peak - low)), then
-    a logarithm where a float image is brighter than 1 (so that highlights don't crush the rest)."""
-
-    low: float
-    peak: float
-    logarithmic: bool = False
-
-    STEEPNESS = 31.0
-
-    def forward(self, values: Tensor) -> Tensor:
-        unit = (values - self.low) / (self.peak - self.low)
-        return torch.log1p(unit * self._k) / self._norm if self.logarithmic else unit
-
-    def back(self, unit: Tensor) -> Tensor:
-        if self.logarithmic:
-            unit = torch.expm1(unit * self._norm) / self._k
-        return unit * (self.peak - self.low) + self.low
-
-    @property
-    def _k(self) -> float:
-        return self.STEEPNESS * (self.peak - self.low)
-
-    @property
-    def _norm(self) -> float:
-        return float(np.log1p(self._k))
 
 
 @dataclass(frozen=True)
@@ -78,7 +53,7 @@ class Plane:
     """Where the result goes in the picture: fewer than `pixels` has for a normal map whose blue is constant."""
     curve: Curve
     linear: bool
-    """Values are light already, not display-encoded."""
+    """What the network sees is light, not display-encoded."""
     weight: Pixels | None = None
     """(H, W, 1) alpha: how much a pixel's colour counts; None: all alike."""
 
@@ -103,8 +78,6 @@ def split(image: Image, traits: Traits) -> Split:
     constants: list[Constant] = []
     pixels = image.pixels
     color = image.color_channels
-    alpha = image.alpha_channel
-    linear = image.stored.transfer is Transfer.LINEAR
     for channel in range(pixels.shape[2]):
         if channel in color:
             continue
@@ -112,50 +85,64 @@ def split(image: Image, traits: Traits) -> Split:
         if _is_constant(data):
             constants.append(Constant(channel, data[0, 0, 0].item()))
             continue
-        kind = Kind.CUTOUT if channel == alpha and traits.alpha is AlphaUse.CUTOUT else Kind.DATA
-        planes.append(Plane(kind, data, (channel,), _curve(data), linear=True))
-    if color and _is_constant(pixels[..., list(color)]):
+        is_alpha = channel == image.alpha_channel
+        kind = Kind.CUTOUT if is_alpha and traits.alpha is AlphaUse.CUTOUT else Kind.DATA
+        planes.append(Plane(kind, data, (channel,), unit_curve(data) if is_alpha else data_curve(data), linear=True))
+    if color and _is_constant(_channels(pixels, color)):
         constants.extend(Constant(c, pixels[0, 0, c].item()) for c in color)
     elif color:
-        plane = _color_plane(image, traits, color, linear)
+        plane = _color_plane(image, traits, color)
         planes.insert(0, plane)
         constants.extend(Constant(c, pixels[0, 0, c].item()) for c in color if c not in plane.channels)
     return Split(tuple(planes), tuple(constants))
 
 
-def _color_plane(image: Image, traits: Traits, color: tuple[int, ...], linear: bool) -> Plane:
-    shown = image.pixels[..., list(color)]
+def _color_plane(image: Image, traits: Traits, color: tuple[int, ...]) -> Plane:
     if traits.content is Content.NORMAL:
+        shown = _channels(image.pixels, color)
         kept = tuple(c for c in color if not (c == 2 and _is_constant(image.pixels[..., 2:3])))
-        return Plane(Kind.NORMAL, shown, kept, _curve(shown), linear=True)
+        return Plane(Kind.NORMAL, shown, kept, fixed_curve(shown), linear=True)
+    shown = _channels(image.pixels, color[:1] if traits.grey else color)
     weight = None
     if traits.alpha in (AlphaUse.CUTOUT, AlphaUse.BLEND) and image.alpha_channel is not None:
         weight = image.pixels[..., image.alpha_channel : image.alpha_channel + 1]
         shown = bleed_color(shown, weight[..., 0], traits.wraps)
-    if traits.grey:
-        shown = shown[..., :1]
-    return Plane(Kind.COLOR, shown, color, _curve(shown), linear=linear, weight=weight)
+    is_light = image.stored.transfer is Transfer.LINEAR
+    curve = display_curve(shown) if is_light else unit_curve(shown)
+    return Plane(Kind.COLOR, shown, color, curve, linear=is_light and curve.shape is Shape.PLAIN, weight=weight)
+
+
+def _channels(pixels: Pixels, indices: tuple[int, ...]) -> Pixels:
+    """Those channels, as a view where they lie side by side: a copy of a large picture is a lot of memory."""
+    if indices == tuple(range(indices[0], indices[-1] + 1)):
+        return pixels[..., indices[0] : indices[-1] + 1]
+    return pixels[..., list(indices)]
 
 
 def _is_constant(data: Pixels) -> bool:
-    return bool((data == data[0, 0]).all())
-
-
-def _curve(pixels: Pixels) -> Curve:
-    if pixels.dtype.kind == "u":
-        return Curve(0.0, float(np.iinfo(pixels.dtype).max))
-    finite = pixels[np.isfinite(pixels)]
-    low = min(0.0, float(finite.min())) if finite.size else 0.0
-    peak = max(1.0, float(finite.max())) if finite.size else 1.0
-    return Curve(low, peak, logarithmic=peak > 1.0)
+    first = data[0, 0]
+    bands = range(0, data.shape[0], _BAND_ROWS)
+    return all(bool((data[start : start + _BAND_ROWS] == first).all()) for start in bands)
 
 
 def to_network(patch: Pixels, plane: Plane) -> Tensor:
     """(h, w, 1 or 3) of the file's type -> (3, h, w) float32 in [0, 1], on the CPU."""
+    return plane.curve.forward(_numbers(patch, plane.curve)).expand(3, -1, -1)
+
+
+def _numbers(patch: Pixels, curve: Curve) -> Tensor:
+    """(h, w, C) of the file's type -> (C, h, w) float32, finite: a NaN would make everything around it NaN."""
     values = torch.from_numpy(np.ascontiguousarray(patch).astype(np.float32)).permute(2, 0, 1)
-    if patch.dtype.kind == "f":
-        values = torch.nan_to_num(values, nan=plane.curve.low, posinf=plane.curve.peak, neginf=plane.curve.low)
-    return plane.curve.forward(values).expand(3, -1, -1)
+    if patch.dtype.kind != "f":
+        return values
+    values = values.clamp(curve.low, curve.peak)  # infinity, too; NaN stays NaN
+    holes = values.isnan()
+    if not bool(holes.any()):
+        return values
+    side, known = 2 * _HOLE_REACH_PX + 1, (~holes).float()
+    around = functional.avg_pool2d(torch.stack([values.nan_to_num(0.0), known]), side, 1, _HOLE_REACH_PX)
+    filled = torch.where(around[1] > 0.0, around[0] / around[1].clamp_min(1e-6), curve.low)
+    return torch.where(holes, filled, values)
 
 
 def from_network(
@@ -182,16 +169,21 @@ def from_network(
                 keep_grain=step.keep_grain,
             )
     elif plane.kind is Kind.NORMAL:
+        answer = _within_neighbours(recentre(source, answer), source)
         answer = _unit_vectors(answer, two_channels=len(plane.channels) < patch.shape[2])
     elif plane.kind is Kind.DATA:
-        answer = _within_neighbours(answer, source)
+        answer = recentre(source, answer)
     else:
         answer = (answer > 0.5).to(answer.dtype)
-    return _to_own_type(answer, patch, plane)
+    values = plane.curve.back(answer.clamp(0.0, 1.0))
+    if plane.kind is Kind.DATA:
+        values = _within_neighbours(values, _numbers(patch, plane.curve).to(values.device))
+    return _to_own_type(values, patch)
 
 
-def _to_own_type(answer: Tensor, patch: Pixels, plane: Plane) -> Pixels:
-    values = plane.curve.back(answer.clamp(0.0, 1.0)).permute(1, 2, 0)
+def _to_own_type(values: Tensor, patch: Pixels) -> Pixels:
+    """(C, s*h, s*w) float32 -> (s*h, s*w, C) of `patch`'s type."""
+    values = values.permute(1, 2, 0)
     if patch.dtype == np.uint8:
         return values.round().to(torch.uint8).cpu().numpy()
     if patch.dtype == np.uint16:
@@ -220,14 +212,14 @@ def _unit_vectors(answer: Tensor, *, two_channels: bool) -> Tensor:
     return (vectors + 1.0) / 2.0
 
 
-def _within_neighbours(answer: Tensor, source: Tensor) -> Tensor:
+def _within_neighbours(values: Tensor, source: Tensor) -> Tensor:
     """Clamp to the range of the 3 x 3 source pixels around: a flat area stays exactly flat, opaque exactly opaque."""
-    scale = answer.shape[-1] // source.shape[-1]
+    scale = values.shape[-1] // source.shape[-1]
     padded = functional.pad(source[None], (1, 1, 1, 1), mode="replicate")
     highest = functional.max_pool2d(padded, 3, 1)
     lowest = -functional.max_pool2d(-padded, 3, 1)
     low, high = (functional.interpolate(bound, scale_factor=scale, mode="nearest")[0] for bound in (lowest, highest))
-    return torch.minimum(torch.maximum(answer, low), high)
+    return torch.minimum(torch.maximum(values, low), high)
 
 
 def fill_constants(canvas: Pixels, constants: tuple[Constant, ...]) -> None:

@@ -78,6 +78,57 @@ def test_alpha_of_a_flat_area_stays_exactly_flat_whatever_the_network_answers():
     assert (result[4:, 4:] == 255).all()
 
 
+def blurred_and_shifted(x: torch.Tensor) -> torch.Tensor:
+    """A network that shifts levels, as real ones do."""
+    return torch.nn.functional.interpolate(x[None], scale_factor=2, mode="bilinear")[0] * 0.9 + 0.08
+
+
+def test_soft_alpha_keeps_its_local_mean_whatever_the_network_shifts():
+    pixels = np.zeros((24, 24, 4), np.uint8)
+    pixels[..., 3] = np.linspace(20, 230, 24).round().astype(np.uint8)
+    ((_, result),) = enlarged(picture(pixels, "RGBA"), traits(alpha=AlphaUse.BLEND), blurred_and_shifted)
+    averaged = result.reshape(24, 2, 24, 2).mean((1, 3))
+    assert np.abs(averaged - pixels[..., 3])[:, 2:-2].max() <= 1
+
+
+def test_a_flat_normal_map_area_is_not_tilted_by_a_network_that_shifts_colour():
+    pixels = np.full((16, 16, 3), (128, 128, 255), np.uint8)
+    pixels[:4, :4, 0] = 150
+    shifting = lambda x: blurred_and_shifted(x) + torch.tensor([0.02, -0.03, 0.0])[:, None, None]  # noqa: E731
+    ((_, result),) = enlarged(picture(pixels, "RGB"), traits(content=Content.NORMAL), shifting)
+    assert (result[12:, 12:] == (128, 128, 255)).all()
+
+
+def test_dark_light_is_shown_to_the_network_as_a_display_would_show_it():
+    bright = np.random.default_rng(4).random((32, 32, 3)).astype(np.float32)
+    seen = []
+    for exposure in (1.0, 0.02):
+        (plane,) = split(picture(bright * np.float32(exposure), "RGB", Transfer.LINEAR), traits()).planes
+        assert not plane.linear
+        seen.append(to_network(plane.pixels, plane))
+    torch.testing.assert_close(seen[0], seen[1], atol=1e-4, rtol=0)
+    assert float(seen[0].median()) > 0.6
+
+
+def test_flat_depth_stays_bit_for_bit_flat_beside_a_far_plane():
+    pixels = np.full((12, 12, 1), 3.7, np.float32)
+    pixels[:4] = 1e10
+    pixels[10:, 10:] = 5.0
+    image = picture(np.concatenate([np.zeros((12, 12, 1), np.float32), pixels], 2), ("Y", "Z"), Transfer.LINEAR)
+    ((plane, result),) = enlarged(image, traits(grey=True), blurred_and_shifted)
+    assert plane.channels == (1,)
+    assert (result[:6] == np.float32(1e10)).all()
+    assert (result[10:18] == np.float32(3.7)).all()
+
+
+def test_a_nan_does_not_darken_what_is_beside_it():
+    pixels = np.full((9, 9, 1), 0.25, np.float32)
+    pixels[0, 0], pixels[4, 4] = 0.5, np.nan
+    (plane,) = split(picture(pixels, "Y", Transfer.LINEAR), traits(grey=True)).planes
+    seen = to_network(plane.pixels, plane)
+    assert seen[0, 4, 4] == seen[0, 4, 5]
+
+
 def test_cut_out_alpha_stays_binary():
     pixels = np.zeros((8, 8, 4), np.uint8)
     pixels[2:6, 2:6] = 255

@@ -4,7 +4,7 @@ torch is imported only by the functions that take tensors.
 """
 
 from restore.color.drift import drift
-from restore.color.fix import FIX_REACH_PX, KEEP_GRAIN, correct
+from restore.color.fix import FIX_REACH_PX, KEEP_GRAIN, correct, recentre
 from restore.color.srgb import light_of, linear_to_srgb, srgb_to_linear, stored_of
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "drift",
     "light_of",
     "linear_to_srgb",
+    "recentre",
     "srgb_to_linear",
     "stored_of",
 ]

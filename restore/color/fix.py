@@ -90,6 +90,18 @@ def correct(
     return out[0].to(output.dtype)
 
 
+def recentre(source: Tensor, output: Tensor) -> Tensor:
+    """Give `output` the local mean of `source`, within about 2 px: for data and vectors, whose 0 isn't black.
+
+    `source` (C, h, w), `output` (C, s*h, s*w), in one unit; returns `output`'s shape, unclamped.
+    """
+    from torch.nn import functional
+
+    scale = output.shape[-1] // source.shape[-1]
+    stray = source[None].float() - functional.avg_pool2d(output[None].float(), scale)
+    return output + _enlarge(_blur(stray, _BRIGHTNESS), scale, "bilinear")[0]
+
+
 def _gain(want: Tensor, have: Tensor, weight: Tensor | None) -> Tensor:
     """What each channel's light must be multiplied by, at the source's size."""
     gain = _ratio(_blur(want, _BRIGHTNESS, weight), _blur(have, _BRIGHTNESS, weight))
