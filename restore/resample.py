@@ -100,6 +100,7 @@ class _Meaning:
     dtype: np.dtype[Any]
     linear_light: bool
     alpha_channel: int | None
+    data_channels: tuple[int, ...]
     normal: bool
 
 
@@ -110,21 +111,24 @@ def resample(
     linear_light: bool,
     alpha_channel: int | None,
     wraps: tuple[bool, bool],
+    data_channels: tuple[int, ...] = (),
     normal: bool = False,
 ) -> Pixels:
     """(H, W, C) of any pixel type to (*size, C) of the same type, rounded, not truncated.
 
     `linear_light`: colour is sRGB-encoded, so it is mixed as light.  `alpha_channel`: its index, if it is opacity:
     colour then counts by its alpha (invisible colour can't leak into a visible edge), and alpha itself is mixed as it
-    is.  `wraps` (y, x): across these sides the picture goes on from the other one, elsewhere its edge is repeated.
-    `normal`: the first three channels are a normal map (2c - 1): vectors are mixed and made unit length again; where
-    blue is constant (x and y only) they are mixed plainly; alpha is data then.  Beside source and result, memory is
-    that of a strip.
+    is.  `data_channels` are neither colour nor opacity (depth, a gloss map in the alpha channel): mixed as they are,
+    whatever alpha says.  `wraps` (y, x): across these sides the picture goes on from the other one, elsewhere its edge
+    is repeated.  `normal`: the first three channels are a normal map (2c - 1): vectors are mixed and made unit length
+    again; where blue is constant (x and y only) they are mixed plainly; alpha is data then.  Beside source and result,
+    memory is that of a strip.
     """
     if size == pixels.shape[:2]:
         return pixels
     is_vectors = normal and pixels.shape[2] >= 3 and not _is_constant(pixels[..., 2])
-    meaning = _Meaning(pixels.dtype, linear_light and not normal, None if normal else alpha_channel, is_vectors)
+    opacity = None if normal else alpha_channel
+    meaning = _Meaning(pixels.dtype, linear_light and not normal, opacity, data_channels, is_vectors)
     rows = _taps(pixels.shape[0], size[0], wraps[0])
     columns = _taps(pixels.shape[1], size[1], wraps[1])
     result = np.empty((*size, pixels.shape[2]), pixels.dtype)
@@ -178,6 +182,9 @@ def _into(band: Pixels, meaning: _Meaning) -> _Floats:
     values = light_of(band, encoded=meaning.linear_light)
     if meaning.normal:
         values[..., :3] = values[..., :3] * np.float32(2.0) - np.float32(1.0)
+    if meaning.linear_light:
+        for channel in meaning.data_channels:
+            values[..., channel] = light_of(band[..., channel], encoded=False)
     if meaning.alpha_channel is None:
         return values
     alpha = light_of(band[..., meaning.alpha_channel], encoded=False)
@@ -190,12 +197,14 @@ def _back(mixed: _Floats, meaning: _Meaning) -> Pixels:
         length = np.sqrt(np.square(mixed[..., :3]).sum(axis=-1, keepdims=True))
         mixed[..., :3] = np.where(length > 1e-3, mixed[..., :3] / np.maximum(length, 1e-3), [0.0, 0.0, 1.0])
         mixed[..., :3] = (mixed[..., :3] + 1.0) / 2.0
-    if meaning.alpha_channel is None:
-        return stored_of(mixed, meaning.dtype, encoded=meaning.linear_light)
-    channels = mixed.shape[-1] // 2
-    plain, weighted = mixed[..., :channels], mixed[..., channels:]
-    alpha = plain[..., meaning.alpha_channel : meaning.alpha_channel + 1].copy()
-    color = np.where(alpha > 1.0 / 64.0, weighted / np.maximum(alpha, 1.0 / 64.0), plain)
-    stored = stored_of(color, meaning.dtype, encoded=meaning.linear_light)
-    stored[..., meaning.alpha_channel] = stored_of(alpha[..., 0], meaning.dtype, encoded=False)
+    plain, shown, as_it_is = mixed, mixed, meaning.data_channels
+    if meaning.alpha_channel is not None:
+        channels = mixed.shape[-1] // 2
+        plain, weighted = mixed[..., :channels], mixed[..., channels:]
+        alpha = plain[..., meaning.alpha_channel : meaning.alpha_channel + 1]
+        shown = np.where(alpha > 1.0 / 64.0, weighted / np.maximum(alpha, 1.0 / 64.0), plain)
+        as_it_is = (*as_it_is, meaning.alpha_channel)
+    stored = stored_of(shown, meaning.dtype, encoded=meaning.linear_light)
+    for channel in as_it_is:
+        stored[..., channel] = stored_of(plain[..., channel], meaning.dtype, encoded=False)
     return stored

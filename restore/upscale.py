@@ -26,7 +26,7 @@ from restore.planes import Plane, Split, fill_constants, from_network, split, to
 from restore.recipe import Upscale
 from restore.resample import resample, target_size
 from restore.tiling import Tile, cut, gather, sew
-from restore.traits import Content, Traits
+from restore.traits import AlphaUse, Content, Traits
 
 Key = TypeVar("Key")
 
@@ -73,14 +73,20 @@ class Enlarged:
         if size == canvas.shape[:2]:
             return canvas
         normal = traits.content is Content.NORMAL
-        return resample(
+        opacity = page.alpha_channel if traits.alpha in (AlphaUse.CUTOUT, AlphaUse.BLEND) else None
+        resized = resample(
             canvas,
             size,
             linear_light=not normal and page.stored.transfer == "srgb",
-            alpha_channel=page.alpha_channel,
+            alpha_channel=opacity,
             wraps=traits.wraps,
+            data_channels=tuple(c for c in range(canvas.shape[2]) if c not in page.color_channels and c != opacity),
             normal=normal,
         )
+        if traits.alpha is AlphaUse.CUTOUT and opacity is not None:  # still only 0 or full
+            top = np.iinfo(canvas.dtype).max if canvas.dtype.kind == "u" else 1
+            resized[..., opacity] = np.where(resized[..., opacity] > top / 2, top, 0)
+        return resized
 
 
 @dataclass(eq=False)

@@ -106,6 +106,16 @@ def test_alpha_itself_is_mixed_as_it_is_not_as_light() -> None:
     assert (result[..., :3] == 100).all()
 
 
+def test_data_channels_are_mixed_as_they_are_whatever_alpha_says() -> None:
+    pixels = np.full((8, 8, 5), 100, np.uint8)
+    pixels[:, ::2, 3:], pixels[:, 1::2, 3:] = 0, 255
+    result = resample(pixels, (8, 4), linear_light=True, alpha_channel=3, wraps=NOWHERE, data_channels=(4,))
+    assert (result[..., 3:] == 128).all()
+    result = resample(pixels, (8, 4), linear_light=True, alpha_channel=None, wraps=NOWHERE, data_channels=(3, 4))
+    assert (result[..., 3:] == 128).all()
+    assert (result[..., :3] == 100).all()
+
+
 @pytest.mark.parametrize(("size", "seam_matters"), [((36, 60), True), ((16, 10), False), ((17, 30), True)])
 def test_seamless_texture_is_still_seamless_at_its_new_size(size: tuple[int, int], seam_matters: bool) -> None:
     pixels = np.random.default_rng(3).random((24, 24, 3)).astype(np.float32)

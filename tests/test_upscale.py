@@ -16,7 +16,7 @@ from restore.halo import choose
 from restore.image import Alpha, Document, Image, Stored, Transfer
 from restore.models import Model, load, resolve
 from restore.recipe import ColorFix, Precision, TraitRules, Upscale, Wrap
-from restore.traits import classify
+from restore.traits import AlphaUse, classify
 from restore.upscale import Enlarged, Picture, Upscaler
 
 TEXTURES = Path(__file__).parent.parent / "examples" / "textures"
@@ -171,3 +171,30 @@ def test_other_scales_are_resampled_once_from_the_network_s_own(compact, recipe)
     image = image.with_pixels(np.ascontiguousarray(image.pixels[:50, :60]))
     assert enlarge(compact, replace(recipe, scale=2.0), image).shape == (100, 120, 3)
     assert enlarge(compact, replace(recipe, max_size_px=64), image).shape == (53, 64, 3)
+
+
+def with_alpha(image: Image, alpha: np.ndarray) -> Image:
+    stored = replace(image.stored, alpha=Alpha.STRAIGHT, channels=("R", "G", "B", "A"))
+    return Image(np.dstack([image.pixels, alpha]), stored)
+
+
+@pytest.mark.parametrize("scale", [1.5, 2.0, 3.0])
+def test_cut_out_alpha_is_still_only_0_or_full_at_any_scale(compact, recipe, scale):
+    image = texture("characters/Tiny_skin.png")
+    image = image.with_pixels(np.ascontiguousarray(image.pixels[:40, :48]))
+    rows, columns = np.mgrid[:40, :48]
+    alpha = np.where(np.hypot(rows - 20, columns - 22) < 13.3, 255, 0).astype(np.uint8)
+    image.pixels[alpha == 0] = 0
+    result = enlarge(compact, replace(recipe, scale=scale), with_alpha(image, alpha))
+    assert set(np.unique(result[..., 3])) == {0, 255}
+    assert abs((result[..., 3] == 255).mean() - (alpha == 255).mean()) < 0.02
+
+
+def test_a_gloss_map_in_the_alpha_channel_never_weighs_colour(compact, recipe):
+    image = texture("ground/seafloor.png")
+    image = image.with_pixels(np.ascontiguousarray(image.pixels[:48, :48]))
+    gloss = np.tile(np.repeat(np.array([0, 255], np.uint8), 6), (48, 4))
+    packed = with_alpha(image, gloss)
+    assert classify(packed, "test", TraitRules(Wrap.NONE)).alpha is AlphaUse.PACKED
+    step = replace(recipe, scale=2.0)
+    assert np.array_equal(enlarge(compact, step, packed)[..., :3], enlarge(compact, step, image))
