@@ -19,27 +19,54 @@ The map, in the order in which imports may point (only to modules further up):
     planes    Image <-> planes that a network can take
     batcher   tiles of many images in one batch; smaller ones when memory runs out
     upscale   one document from source pixels to result
+    api       the verbs for Python callers: read, enlarge, write
     train     the bridge to basicsr, for training and for parity tests
     batch     walk, plan, work, publish, remember
     report    pages where people look at before and after
     doctor    what this machine offers, as facts
     cli       one command a file; console.py is the only file that prints
+
+From Python (each name is imported when it is first asked for):
+
+    import restore
+
+    document = restore.read("wall.dds")                                     # a Document of Images; ImageError
+    larger = restore.enlarge(document, "x4plus", name="wall.dds")           # a Document; ModelError, SetupError, ...
+    restore.write(larger, "wall.png")                                       # format by suffix; ImageError
+
+Every error raised on purpose is a `restore.RestoreError`.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from restore.api import enlarge, read, write
+    from restore.errors import RestoreError
+    from restore.image import Document, Image
 
 __version__ = "0.1.0"
 
-_PUBLIC: dict[str, str] = {}
+_PUBLIC: dict[str, str] = {
+    "Document": "restore.image",
+    "Image": "restore.image",
+    "RestoreError": "restore.errors",
+    "enlarge": "restore.api",
+    "read": "restore.api",
+    "write": "restore.api",
+}
 """Public name -> module that defines it; imported when it is first asked for, because start-up is a feature."""
 
-__all__ = ["__version__"]
+__all__ = ["Document", "Image", "RestoreError", "__version__", "enlarge", "read", "write"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})
