@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from restore.errors import ImageError, SetupError
 
+_NOT_BUILT_IN = "compression support is not configured"
+"""libtiff's words for LZMA, Zstandard and others that few builds have."""
 _NAMES = {"uint8": "uint8", "uint16": "uint16", "float16": "half", "float32": "float"}
 
 
@@ -48,8 +50,12 @@ def opened(path: str, plugin: str) -> Iterator[Any]:
 
 def refuse_errors(reader: Any) -> None:
     """Any error that a reader or writer holds fails the file: it returns pixels for a truncated JPEG."""
-    if reader.has_error:
-        raise ImageError(f"damaged or truncated: {_words(reader.geterror())}")
+    if not reader.has_error:
+        return
+    words = _words(reader.geterror())
+    if _NOT_BUILT_IN in words:
+        raise ImageError(f"its compression can't be read by this build of OpenImageIO: convert it first ({words})")
+    raise ImageError(f"damaged or truncated: {words}")
 
 
 def make_spec(pixels: NDArray[Any], channels: tuple[str, ...], attributes: Mapping[str, Any]) -> Any:

@@ -105,6 +105,20 @@ def test_what_cannot_be_kept_is_refused_by_name(name: str, decoder: Decoder, tmp
             ask(tmp_path / name)
 
 
+@pytest.mark.parametrize("compression", ["lzma", "zstd"])
+def test_a_compression_that_the_library_lacks_is_named_and_never_called_damage(
+    compression: str, decoder: Decoder, save: Callable[..., Path]
+) -> None:
+    source = save(PIXELS, "odd.tif", compression=compression)
+    try:
+        document = decoder.read(source)
+    except ImageError as error:
+        assert "odd.tif: its compression can't be read by this build" in str(error)
+        assert "damaged" not in str(error)
+    else:
+        np.testing.assert_array_equal(document.first.pixels, PIXELS)
+
+
 def test_signed_integers_are_refused(decoder: Decoder, save_oiio: Callable[..., Path]) -> None:
     for dtype in (np.int16, np.int8):
         path = save_oiio(PIXELS[..., :3].astype(dtype), "odd.tif", ("R", "G", "B"))
