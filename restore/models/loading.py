@@ -75,8 +75,8 @@ def load(ref: ModelRef, device: str, precision: Precision) -> Model:
 
 
 def _use_huge_pages() -> None:
-    """Feature maps are hundreds of megabytes, and torch returns each to the system at once.  Faulting them in again
-    took 30 % of a compact network's CPU time in pages of 4 KiB, 15 % in huge ones.  torch reads it when it first allocates.
+    """torch returns feature maps, hundreds of megabytes each, to the system at once; faulting them in again took 30 %
+    of a compact network's CPU time in pages of 4 KiB, 15 % in huge ones.  torch reads this when it first allocates.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
