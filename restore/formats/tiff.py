@@ -36,6 +36,8 @@ _EXIF_MAY_HOLD = frozenset({270, 271, 272, 274, 282, 283, 296, 305, 306, 315, 33
 _COMPRESSIONS = frozenset({"none", "lzw", "zip", "packbits"})
 _COMPRESSION_CODES = frozenset({1, 5, 8, 32946, 32773})
 _CLASSIC_BYTES = 4_000_000_000
+_NO_DATE = ""
+"""For the library, which else writes the time of day: its directory goes, but its bytes stay in the file, unlinked."""
 MAX_PAGES = 1024
 
 
@@ -163,6 +165,7 @@ def _spec(page: Image, width: int, height: int, big: bool) -> Any:
     if compression not in _COMPRESSIONS:
         compression = "zip"
     wanted: dict[str, Any] = {"compression": compression, "tiff:bigtiff": int(big), "tiff:write_exif": 0}
+    wanted["DateTime"] = _NO_DATE
     if page.stored.is_float and page.stored.bits == 16:
         wanted["tiff:half"] = 1
     if extras.get("tiff.planar") == "separate":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,8 @@ from PIL import Image as PillowImage
 from PIL import ImageCms, PngImagePlugin, TiffImagePlugin
 
 from restore.errors import ImageError
-from restore.formats import Decoder, encode, target_suffix
-from restore.image import Document
+from restore.formats import FORMATS, Decoder, encode, target_suffix
+from restore.image import Document, Image, Transfer
 
 SCALE = 3
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -56,6 +59,21 @@ def through(source: Path, decoder: Decoder, tmp_path: Path, target: str = "") ->
 @pytest.fixture
 def colours() -> np.ndarray[Any, Any]:
     return np.random.default_rng(8).integers(0, 256, (10, 12, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("name", [name for name, held in FORMATS.items() if held.can_write])
+def test_no_date_gets_into_a_file(
+    name: str, colours: np.ndarray[Any, Any], save: Callable[..., Path], decoder: Decoder
+) -> None:
+    """A resumed run gives the same bytes tomorrow; the library's clock would stand in TIFF and EXR."""
+    page = decoder.read(save(colours, "plain.png")).first
+    if not FORMATS[name].bits:
+        stored = replace(page.stored, bits=32, is_float=True, transfer=Transfer.LINEAR)
+        page = Image((page.pixels / np.float32(255)).astype(np.float32), stored)
+    with encode(Document((page,)), name) as file:
+        data = file.read()
+    year = datetime.now(tz=UTC).year
+    assert not re.search(rb"(%d|%d)[:-]\d\d" % (year, year + 1), data)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif"])
