@@ -27,7 +27,7 @@ from restore.batch.job import (
 from restore.batch.journal import Journal
 from restore.batch.publish import MOST_WAITING, Publisher
 from restore.batch.signals import DroppedError, Stopper
-from restore.errors import DiskFullError, ExitCode, ImageError
+from restore.errors import DiskFullError, ExitCode, ImageError, SetupError
 from restore.recipe import Recipe, RunOptions
 
 
@@ -175,6 +175,10 @@ class _Run:
             self._publisher.flush()
         except DroppedError:
             self._publisher.flush()
+        except SetupError:
+            if not self._stopper.asked:
+                raise
+            self._publisher.flush()  # Ctrl-C in a terminal also hits a decoder that is just starting
         finally:
             close = getattr(stream, "close", None)
             if close is not None:

@@ -345,6 +345,29 @@ def test_signal_stops_in_good_order_and_the_run_resumes(sandbox: Sandbox, number
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_decoder_that_dies_of_the_same_ctrl_c_while_it_starts_is_no_error(sandbox: Sandbox, interrupted: bool) -> None:
+    class Hit(FakeWorker):
+        def work(self, job: Job) -> Iterator[Staged | Failed | Deviated]:
+            if job.relative.name == "b.tga":
+                if interrupted:
+                    os.kill(os.getpid(), signal.SIGINT)
+                raise SetupError("the decoding process can't start")
+            yield from super().work(job)
+
+    sandbox.add("a.tga")
+    sandbox.add("b.tga")
+    sandbox.worker = Hit
+    if not interrupted:
+        with pytest.raises(SetupError, match="can't start"):
+            sandbox.run()
+        return
+    assert sandbox.run().exit_code is ExitCode.INTERRUPTED
+    assert set(sandbox.results()) == {Path("a.tga")}
+    assert sandbox.temporaries() == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
 def test_image_that_takes_too_long_is_dropped_after_the_grace(sandbox: Sandbox) -> None:
     sandbox.add("a.tga")
     sandbox.add("b.tga")
