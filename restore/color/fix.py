@@ -91,7 +91,7 @@ def correct(
 
 
 def recentre(source: Tensor, output: Tensor) -> Tensor:
-    """Give `output` the local mean of `source`, within about 2 px: for data and vectors, whose 0 isn't black.
+    """Give `output` the local mean of `source`, within about 1 px: for data and vectors, whose 0 isn't black.
 
     `source` (C, h, w), `output` (C, s*h, s*w), in one unit; returns `output`'s shape, unclamped.
     """
@@ -99,7 +99,7 @@ def recentre(source: Tensor, output: Tensor) -> Tensor:
 
     scale = output.shape[-1] // source.shape[-1]
     stray = source[None].float() - functional.avg_pool2d(output[None].float(), scale)
-    return output + _enlarge(_blur(stray, _BRIGHTNESS), scale, "bilinear")[0]
+    return output + _enlarge(_blur(stray, _HUE), scale, "bilinear")[0]
 
 
 def _gain(want: Tensor, have: Tensor, weight: Tensor | None) -> Tensor:
