@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -122,3 +123,20 @@ def test_even_colour_of_an_even_source_is_fine(make: Make, output: OutputRoot, d
 
     assert not varies(broken(source, even))
     stage(broken(source, even), broken(result, even), job, Facts(), output, decoder)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float16])
+def test_checking_a_large_result_needs_little_memory_beside_it(make: Make, kind: type) -> None:
+    """A mask over 16384 x 16384 pixels of three channels would be 768 MiB."""
+    job, document, _ = make(PICTURE)
+    pixels = np.random.default_rng(0).integers(0, 2, (1024, 1024, 3)).astype(kind)
+    small = document.first.with_pixels(pixels)
+    source = replace(document, pages=(small,))
+    result = enlarged(source)
+    job = replace(job, output_width_px=4096, output_height_px=4096)
+    tracemalloc.start()
+    try:
+        stage_module._check_shape(source, result, job)
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20 < result.first.pixels.nbytes
+    finally:
+        tracemalloc.stop()
