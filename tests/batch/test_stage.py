@@ -130,7 +130,9 @@ def test_checking_a_large_result_needs_little_memory_beside_it(make: Make, kind:
     """A mask over 16384 x 16384 pixels of three channels would be 768 MiB."""
     job, document, _ = make(PICTURE)
     pixels = np.random.default_rng(0).integers(0, 2, (1024, 1024, 3)).astype(kind)
-    small = document.first.with_pixels(pixels)
+    floats = kind is np.float16
+    stored = replace(document.first.stored, is_float=floats, bits=16 if floats else 8)
+    small = Image(pixels, stored)
     source = replace(document, pages=(small,))
     result = enlarged(source)
     job = replace(job, output_width_px=4096, output_height_px=4096)
