@@ -78,7 +78,7 @@ def write(document: Document, file: BinaryIO) -> None:
 
 def _spec(page: Image, width: int, height: int) -> Any:
     extras = page.stored.extras
-    spec = oiio.make_spec(page.pixels, page.stored.channels, {"DateTime": ""})  # else the library dates the file
+    spec = oiio.make_spec(page.pixels, page.stored.channels, {})
     spec.width, spec.height, spec.full_width, spec.full_height = width, height, width, height
     spec.attribute("DateTime", "")  # else the library writes the time of day, and no two runs are alike
     for name, kind, value in extras.get("exr.attributes", []):

@@ -218,10 +218,17 @@ def test_closing_drops_a_long_tile_in_its_middle(
         while True:
             torch.relu(batch)
 
+    quick, long, taken = make("quick.png"), make("long.png", painted(1, 60, 60)), threading.Event()
+
+    def feed() -> Iterator[Job]:
+        yield quick
+        assert taken.wait(LONGEST_S)
+        yield long
+
     def drive() -> None:
-        jobs = [make("quick.png"), make("endless.png", painted(1, 60, 60))]
-        stream = LocalWorker(replace(compact, net=net), recipe, output).process(jobs)
+        stream = LocalWorker(replace(compact, net=net), recipe, output).process(feed())
         assert isinstance(next(stream), Staged)
+        taken.set()
         assert endless.wait(LONGEST_S)
         stream.close()
 
