@@ -81,9 +81,11 @@ class Rrdb:
         self._weights: dict[str, Tensor] = {}
         self._biases: dict[str, Tensor] = {}
         for name in convolution_order(shape.blocks, shape.doublings):
-            weight = state[f"{name}.weight"].to(device, dtype)
+            # The last layer's answer is the picture: in bf16 it would have steps of 1/256 in bright areas.
+            own = torch.float32 if name == "conv_last" else dtype
+            weight = state[f"{name}.weight"].to(device, own)
             self._weights[name] = weight.contiguous(memory_format=torch.channels_last)
-            self._biases[name] = state[f"{name}.bias"].to(device, dtype)
+            self._biases[name] = state[f"{name}.bias"].to(device, own)
         if device == "cpu" and dtype == torch.float32:
             self._go_winograd()
 
@@ -125,8 +127,8 @@ class Rrdb:
                 band = F.interpolate(band, scale_factor=2, mode="nearest")
                 band = F.leaky_relu_(self._convolve(f"conv_up{i + 1}", band), SLOPE)
             band = F.leaky_relu_(self._convolve("conv_hr", band), SLOPE)
-            band = self._convolve("conv_last", band)
-            bands.append(band[..., (start - first) * growth : (stop - first) * growth, :].float())
+            band = self._convolve("conv_last", band.float())
+            bands.append(band[..., (start - first) * growth : (stop - first) * growth, :])
         return torch.cat(bands, -2)
 
     def _body(self, dense: Callable[[str, Tensor], Tensor], trunk: Tensor) -> Tensor:
