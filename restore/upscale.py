@@ -190,7 +190,13 @@ class Upscaler:
             work.error = error
             return
         for page, parts in zip(work.picture.document.pages, splits, strict=True):
-            canvas = np.empty((page.height * scale, page.width * scale, page.pixels.shape[2]), dtype=page.pixels.dtype)
+            shape = (page.height * scale, page.width * scale, page.pixels.shape[2])
+            try:
+                canvas = np.empty(shape, dtype=page.pixels.dtype)
+            except MemoryError:
+                size = np.prod(shape, dtype=float) * page.pixels.itemsize / 2**30
+                work.error = ImageError(f"no memory for a result of {size:.1f} GiB; free some, or leave this file out")
+                return
             fill_constants(canvas, parts.constants)
             canvases.append(canvas)
         work.canvases = tuple(canvases)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -15,8 +16,9 @@ from restore.errors import ImageError
 from restore.halo import choose
 from restore.image import Alpha, Document, Image, Stored, Transfer
 from restore.models import Model, load, resolve
+from restore.planes import Split
 from restore.recipe import ColorFix, Precision, TraitRules, Upscale, Wrap
-from restore.traits import AlphaUse, classify
+from restore.traits import AlphaUse, Content, Traits, classify
 from restore.upscale import Enlarged, Picture, Upscaler
 
 TEXTURES = Path(__file__).parent.parent / "examples" / "textures"
@@ -164,6 +166,17 @@ def test_a_picture_that_never_fits_fails_alone(compact, recipe):
     assert isinstance(results["large"], ImageError)
     assert "out of memory" in str(results["large"])
     assert isinstance(results["tiny"], Enlarged)
+
+
+def test_a_result_that_memory_cannot_hold_fails_its_picture_alone(compact, recipe):
+    image = texture("ground/seafloor.png")
+    endless = image.with_pixels(np.broadcast_to(image.pixels[:1, :1], (1 << 24, 1 << 20, 3)))  # takes 3 bytes here
+    even = Traits(Content.COLOR, AlphaUse.NONE, (False, False), grey=False, because="made up")
+    upscaler = Upscaler(compact, recipe, batch_px=1)
+    with patch("restore.upscale.split", return_value=Split((), ())):
+        ((_, result),) = upscaler.stream([("endless", Picture(Document((endless,)), (even,)))])
+    assert isinstance(result, ImageError)
+    assert "no memory for a result of" in str(result)
 
 
 def test_other_scales_are_resampled_once_from_the_network_s_own(compact, recipe):
