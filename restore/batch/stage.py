@@ -34,17 +34,22 @@ def stage(source: Document, result: Document, job: Job, facts: Facts, output: Ou
 
 
 def varies(document: Document) -> bool:
-    """Whether some colour channel surely isn't constant (told from a sample)."""
+    """Whether some colour channel surely isn't constant where it can be seen (told from a sample): colour hidden under
+    alpha 0 may well become one with the colour beside it."""
     return any(_varies(page) for page in document.pages)
 
 
 def _varies(page: Image) -> bool:
     step = max(1, -(-max(page.height, page.width) // SAMPLE_SIDE))
-    sample = page.pixels[::step, ::step, list(page.color_channels)].astype(np.float32)
+    seen = page.pixels[::step, ::step]
+    seen = seen.reshape(-1, seen.shape[2])
+    if page.alpha_channel is not None:
+        seen = seen[seen[:, page.alpha_channel] > 0]
+    sample = seen[:, list(page.color_channels)].astype(np.float32)
     if not sample.size or not np.isfinite(sample).all():
         return False
     full = float(np.abs(sample).max()) if page.stored.is_float else float(np.iinfo(page.pixels.dtype).max)
-    return bool((sample.std(axis=(0, 1)) > VARIES * full).any()) if full > 0 else False
+    return bool((sample.std(axis=0) > VARIES * full).any()) if full > 0 else False
 
 
 def _is_finite(pixels: Pixels) -> bool:

@@ -17,7 +17,7 @@ from restore.batch.job import Facts, Job, SourceState
 from restore.batch.stage import stage, varies
 from restore.errors import ImageError
 from restore.formats import Decoder
-from restore.image import Document, Image
+from restore.image import Alpha, Document, Image, Stored, Transfer
 
 Make = Callable[[str], tuple[Job, Document, Document]]
 
@@ -142,3 +142,14 @@ def test_checking_a_large_result_needs_little_memory_beside_it(make: Make, kind:
         assert tracemalloc.get_traced_memory()[1] < 32 << 20 < result.first.pixels.nbytes
     finally:
         tracemalloc.stop()
+
+
+def test_colour_that_varies_only_where_nothing_is_seen_counts_as_even() -> None:
+    """A white decal over junk hidden under alpha 0: the junk is bled away on purpose, and the result is all white."""
+    pixels = np.random.default_rng(0).integers(0, 255, (32, 32, 4), dtype=np.uint8)
+    pixels[..., 3] = 0
+    pixels[8:24, 8:24] = 255
+    stored = Stored("tga", 8, False, Transfer.SRGB, Alpha.STRAIGHT, ("R", "G", "B", "A"))
+    assert not varies(Document((Image(pixels, stored),)))
+    pixels[10:14, 10:14, 1] = 0
+    assert varies(Document((Image(pixels, stored),)))
