@@ -4,12 +4,12 @@ Compact networks see 18 to 34 px far, so a full halo is cheap, and tiled output 
 see 94 (6 blocks) or 349 px (23 blocks) far, but feel little of it.  Measured on real weights in fp32, the largest and
 the mean difference that a cut `halo` px away makes right at the edge of what is kept, in steps of 1/255:
 
-    halo_px          16          24          32          48          64          96
-    x4plus           19.7  1.52  12.5  0.93   6.3  0.53   2.5  0.26   1.2  0.05   0.01  0.00
-    x4plus-anime     48.2  1.59  33.0  0.74  14.0  0.35   2.5  0.04   0.1  0.00   0.00  0.00
+    halo_px           16          24          32          48          64          96
+    x4plus          57.6 2.08   60.6 2.02   19.7 0.76    6.6 0.25    2.3 0.08    0.1 0.00
+    x4plus-anime   119.1 2.00   82.8 1.66   28.4 0.63    4.0 0.02    0.0 0.00    0.0 0.00
 
-(the worst of three pictures; `benchmarks/halo.py` makes the table.)  48 px is the default: no seam can be seen, at 1.5
-times the work of no halo at all in the default tile.
+(the worst of three pictures, `benchmarks/results/halo.json`, made by `benchmarks/halo.py`.)  48 px is the default: such a
+difference, in single pixels and a quarter of a step on average, can't be seen, at 1.5 times the work of no halo at all.
 """
 
 from __future__ import annotations
