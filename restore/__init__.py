@@ -11,6 +11,7 @@ The map, in the order in which imports may point (only to modules further up):
     formats   bytes on disk, and the limited child process that decodes them
     models    catalogue, checkpoints, our own executors of the common networks
     tiling    where an image is cut, and how it is sewn together
+    cover     which parts need no tile at all
     halo      how large tiles and their halos are
     color     colour drift: measured, and taken back
     curve     stored values <-> the [0, 1] that networks were trained on

@@ -5,7 +5,8 @@ for alpha and for each further channel.  Every plane comes with its way back, ti
 
     Image --split--> Plane --patch--> to_network --(3, h, w) in [0, 1]--> network --> from_network --> own number type
 
-Floats exist only between `to_network` and `from_network`.
+Floats exist only between `to_network` and `from_network`.  Where nobody would see a plane's result, or where it is
+known beforehand, `needed` says so, and the source itself is laid there (`fill_source`).
 """
 
 from __future__ import annotations
@@ -13,17 +14,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from restore.bleed import bleed_color
 from restore.color import FIX_REACH_PX, correct, recentre
+from restore.cover import Need
 from restore.curve import Curve, Shape, data_curve, display_curve, fixed_curve, unit_curve
 from restore.errors import ImageError
 from restore.image import Image, Pixels, Transfer
 from restore.recipe import ColorFix, Upscale
+from restore.tiling import Box, gather, lay
 from restore.traits import AlphaUse, Content, Traits
 
 _BAND_ROWS = 256
@@ -31,6 +36,14 @@ _HOLE_REACH_PX = 2
 """How far a NaN looks for numbers to stand in for it."""
 FINISH_REACH_PX = max(FIX_REACH_PX, 1)
 """How far, in source pixels, the way back looks around a pixel: an exact halo is this much wider than the network's."""
+
+COLOR_REACH_PX = 4
+"""Colour is computed this far around what is visible, in source pixels.  Enlarged alpha may spread by 1, and a change
+of size down to half the source's mixes what is 2 px apart, by alpha: neither sees what was only filled."""
+DATA_REACH_PX = 1
+"""Data stays within the range of the 3 x 3 around, so around a change of value only the next pixel changes."""
+CUTOUT_REACH_PX = 4
+"""How far from a cut-out's edge the network may move it: further off its answer would be the even surface's own."""
 
 
 class Kind(Enum):
@@ -225,3 +238,50 @@ def _within_neighbours(values: Tensor, source: Tensor) -> Tensor:
 def fill_constants(canvas: Pixels, constants: tuple[Constant, ...]) -> None:
     for constant in constants:
         canvas[..., constant.channel] = constant.value
+
+
+def needed(plane: Plane, wraps: tuple[bool, bool]) -> Need | None:
+    """Where a network must work; None is everywhere.
+
+    Colour that counts by its alpha: around what is visible.  Data and alpha: around changes of value, since an even
+    surface comes back as it is.  Normals and plain colour: everywhere.
+    """
+    if plane.kind is Kind.COLOR:
+        return None if plane.weight is None else Need(plane.weight[..., 0] > 0, COLOR_REACH_PX)
+    if plane.kind in (Kind.DATA, Kind.CUTOUT):
+        reach = DATA_REACH_PX if plane.kind is Kind.DATA else CUTOUT_REACH_PX
+        return Need(_above_a_neighbour(plane.pixels, wraps), reach)
+    return None
+
+
+def _above_a_neighbour(data: Pixels, wraps: tuple[bool, bool]) -> NDArray[np.bool_]:
+    """(H, W, 1) -> (H, W): the higher side of every change of value between neighbours, and all that isn't finite."""
+    height, width = data.shape[:2]
+    around = gather(data, Box(-1, -1, height + 1, width + 1), wraps)[..., 0]
+    if data.dtype.kind != "f":
+        return np.asarray(data[..., 0] > cv2.erode(around, np.ones((3, 3), np.uint8))[1:-1, 1:-1])
+    finite = np.isfinite(data[..., 0])
+    around = np.nan_to_num(around.astype(np.float32), nan=0.0)
+    return np.asarray((around > cv2.erode(around, np.ones((3, 3), np.uint8)))[1:-1, 1:-1] | ~finite)
+
+
+def fill_source(canvas: Pixels, plane: Plane, wraps: tuple[bool, bool]) -> None:
+    """Lay the plane's source, enlarged, into `canvas` (s*H, s*W, C): for what no tile covers.
+
+    Colour (invisible there, and bled from what is visible) is bilinear.  Data is repeated, which is exact where it is
+    even; so is colour beside NaN or infinity.
+    """
+    height, width = plane.pixels.shape[:2]
+    scale = canvas.shape[0] // height
+    for start in range(0, height, _BAND_ROWS):
+        stop = min(start + _BAND_ROWS, height)
+        view = canvas[start * scale : stop * scale]
+        band = gather(plane.pixels, Box(start - 1, -1, stop + 1, width + 1), wraps)
+        if plane.kind is Kind.COLOR and np.isfinite(band).all():
+            floats = band.astype(np.float32) if band.dtype.kind == "f" else band
+            size = (band.shape[1] * scale, band.shape[0] * scale)
+            larger = cv2.resize(floats, size, interpolation=cv2.INTER_LINEAR).reshape(size[1], size[0], -1)
+            inside = larger[scale:-scale, scale:-scale].astype(band.dtype, copy=False)
+        else:
+            inside = band[1:-1, 1:-1].repeat(scale, 0).repeat(scale, 1)
+        lay(view, inside, plane.channels)

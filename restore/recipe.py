@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-PIXELS_VERSION = 1
+PIXELS_VERSION = 2
 """Raised whenever the same recipe would give other pixels than before: old outputs are then redone."""
 
 

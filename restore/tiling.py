@@ -48,13 +48,17 @@ class Box:
     def width(self) -> int:
         return self.x1 - self.x0
 
+    @property
+    def area(self) -> int:
+        return self.height * self.width
+
 
 @dataclass(frozen=True)
 class Tile:
-    """What the network sees (`read`) and what of its answer is used (`keep`)."""
+    """What the network sees (`read`) and what of its answer is used (`keeps`, disjoint, no other tile's)."""
 
     read: Box
-    keep: Box
+    keeps: tuple[Box, ...]
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,14 @@ class Span:
     read1: int
     keep0: int
     keep1: int
+
+
+@dataclass(frozen=True)
+class Extent:
+    """One axis of a picture with its margins: from where to where an untiled run would read."""
+
+    start: int
+    stop: int
 
 
 def cut(
@@ -78,7 +90,7 @@ def cut(
     rows = cut_axis(height, tile_px=tile_px, halo_px=halo_px, wraps=wraps[0], multiple_of=multiple_of)
     columns = cut_axis(width, tile_px=tile_px, halo_px=halo_px, wraps=wraps[1], multiple_of=multiple_of)
     return tuple(
-        Tile(Box(r.read0, c.read0, r.read1, c.read1), Box(r.keep0, c.keep0, r.keep1, c.keep1))
+        Tile(Box(r.read0, c.read0, r.read1, c.read1), (Box(r.keep0, c.keep0, r.keep1, c.keep1),))
         for r in rows
         for c in columns
     )
@@ -88,10 +100,10 @@ def cut_axis(size: int, *, tile_px: int, halo_px: int, wraps: bool, multiple_of:
     """One axis of `cut`."""
     if size < 1:
         raise ValueError(f"an image has at least one pixel a side, got {size}")
-    margin = halo_px if wraps else min(halo_px, MIRROR_MARGIN_PX)
-    length = _round_up(size + 2 * margin, multiple_of)
+    extent = extent_of(size, halo_px, wraps, multiple_of)
+    length = extent.stop - extent.start
     if length <= tile_px:
-        return (Span(-margin, length - margin, 0, size),)
+        return (Span(extent.start, extent.stop, 0, size),)
     # A start is rounded down to the grid of `multiple_of`, which may widen one step by almost that much.
     longest_step = tile_px - 2 * halo_px - (multiple_of - 1)
     if longest_step < 1:
@@ -102,9 +114,22 @@ def cut_axis(size: int, *, tile_px: int, halo_px: int, wraps: bool, multiple_of:
         _round_up(-(-(length + (count - 1) * (2 * halo_px + multiple_of - 1)) // count), multiple_of),
         _round_up(tile_px, multiple_of),
     )
-    starts = [(i * (length - tile) // (count - 1)) // multiple_of * multiple_of - margin for i in range(count)]
+    return spread(extent.start, length, count, tile, (0, size), multiple_of)
+
+
+def extent_of(size: int, halo_px: int, wraps: bool, multiple_of: int = 1) -> Extent:
+    margin = halo_px if wraps else min(halo_px, MIRROR_MARGIN_PX)
+    return Extent(-margin, _round_up(size + 2 * margin, multiple_of) - margin)
+
+
+def spread(
+    start: int, length: int, count: int, tile: int, keep: tuple[int, int], multiple_of: int = 1
+) -> tuple[Span, ...]:
+    """`count` reads of `tile` pixels, evenly over `length` from `start` on, whose keeps partition `keep`."""
+    last = max(1, count - 1)
+    starts = [(i * (length - tile) // last) // multiple_of * multiple_of + start for i in range(count)]
     inner = [(after + before + tile) // 2 for before, after in pairwise(starts)]
-    keeps = [0, *inner, size]
+    keeps = [keep[0], *inner, keep[1]]
     return tuple(
         Span(start, start + tile, keep0, keep1)
         for start, (keep0, keep1) in zip(starts, pairwise(keeps), strict=True)
@@ -133,18 +158,23 @@ def extended_index(start: int, stop: int, size: int, wraps: bool) -> NDArray[np.
 
 
 def sew(canvas: Pixels, result: Pixels, tile: Tile, scale: int, channels: tuple[int, ...]) -> None:
-    """Lay the kept part of `result` (scale * read, len(channels)) into `canvas` (scale * image, C)."""
-    keep, read = tile.keep, tile.read
-    inside = result[
-        (keep.y0 - read.y0) * scale : (keep.y1 - read.y0) * scale,
-        (keep.x0 - read.x0) * scale : (keep.x1 - read.x0) * scale,
-    ]
-    view = canvas[keep.y0 * scale : keep.y1 * scale, keep.x0 * scale : keep.x1 * scale]
-    if len(channels) == canvas.shape[2] and channels == tuple(range(canvas.shape[2])):
+    """Lay the kept parts of `result` (scale * read, len(channels)) into `canvas` (scale * image, C)."""
+    read = tile.read
+    for keep in tile.keeps:
+        inside = result[
+            (keep.y0 - read.y0) * scale : (keep.y1 - read.y0) * scale,
+            (keep.x0 - read.x0) * scale : (keep.x1 - read.x0) * scale,
+        ]
+        lay(canvas[keep.y0 * scale : keep.y1 * scale, keep.x0 * scale : keep.x1 * scale], inside, channels)
+
+
+def lay(view: Pixels, inside: Pixels, channels: tuple[int, ...]) -> None:
+    """Set those channels of `view`; one plane fills them all."""
+    if channels == tuple(range(view.shape[2])):
         view[...] = inside
-    else:
-        for i, channel in enumerate(channels):
-            view[..., channel] = inside[..., min(i, inside.shape[2] - 1)]
+        return
+    for i, channel in enumerate(channels):
+        view[..., channel] = inside[..., min(i, inside.shape[2] - 1)]
 
 
 def _round_up(value: int, multiple_of: int) -> int:

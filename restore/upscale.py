@@ -19,10 +19,11 @@ import numpy as np
 from torch import Tensor
 
 from restore.batcher import Batcher, Request, TileTooLargeError
+from restore.cover import cover
 from restore.errors import ImageError
 from restore.image import Document, Image, Pixels
 from restore.models import Model
-from restore.planes import Plane, Split, fill_constants, from_network, split, to_network
+from restore.planes import Plane, Split, fill_constants, fill_source, from_network, needed, split, to_network
 from restore.recipe import Upscale
 from restore.resample import resample, target_size
 from restore.tiling import Tile, cut, gather, sew
@@ -205,22 +206,25 @@ class Upscaler:
         work.handed_over = True
 
     def _add_planes(self, work: _Work[Key], parts: Split, canvas: Pixels, wraps: tuple[bool, bool]) -> None:
-        height, width = canvas.shape[0] // self._model.scale, canvas.shape[1] // self._model.scale
-        tiles = cut(
-            height,
-            width,
-            tile_px=work.tile_px,
-            halo_px=self._step.halo_px,
-            wraps=wraps,
-            multiple_of=self._model.multiple_of,
-        )
         for plane in parts.planes:
-            for tile in tiles:
+            for tile in self._tiles(work, plane, canvas, wraps):
                 if work.too_large or work.error is not None:
                     return
                 work.waiting += 1
                 work.tiles += 1
                 self._batcher.add(self._request(work, plane, tile, canvas, wraps))
+
+    def _tiles(self, work: _Work[Key], plane: Plane, canvas: Pixels, wraps: tuple[bool, bool]) -> tuple[Tile, ...]:
+        """Tiles for what is needed of the plane; the rest of `canvas` is filled here."""
+        tile_px, halo_px, multiple_of = work.tile_px, self._step.halo_px, self._model.multiple_of
+        need = needed(plane, wraps)
+        if need is not None:
+            tiles = cover(need, tile_px=tile_px, halo_px=halo_px, wraps=wraps, multiple_of=multiple_of)
+            if tiles is not None:
+                fill_source(canvas, plane, wraps)
+                return tiles
+        height, width = plane.pixels.shape[:2]
+        return cut(height, width, tile_px=tile_px, halo_px=halo_px, wraps=wraps, multiple_of=multiple_of)
 
     def _request(self, work: _Work[Key], plane: Plane, tile: Tile, canvas: Pixels, wraps: tuple[bool, bool]) -> Request:
         patch = gather(plane.pixels, tile.read, wraps)

@@ -8,8 +8,9 @@ import torch
 
 from restore.errors import ImageError
 from restore.image import Alpha, Image, Stored, Transfer
-from restore.planes import Kind, from_network, split, to_network
+from restore.planes import Kind, fill_source, from_network, needed, split, to_network
 from restore.recipe import ColorFix, Precision, TraitRules, Upscale
+from restore.tiling import Box, gather
 from restore.traits import AlphaUse, Content, Traits, classify
 
 STEP = Upscale("test", "0" * 64, Precision.FP32, tile_px=64, halo_px=0, color_fix=ColorFix.OFF)
@@ -181,3 +182,70 @@ def test_nan_from_the_network_fails_the_picture_with_a_way_out():
     pixels = np.random.default_rng(3).integers(0, 255, (4, 4, 3), dtype=np.uint8)
     with pytest.raises(ImageError, match="--precision fp32"):
         enlarged(picture(pixels, "RGB"), traits(), lambda x: torch.full((3, 8, 8), torch.nan))
+
+
+WRAPS = [(False, False), (True, False), (True, True)]
+
+
+@pytest.mark.parametrize("wraps", WRAPS)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float32])
+def test_data_that_needs_no_network_is_byte_for_byte_what_came_through_one(dtype, wraps):
+    rng = np.random.default_rng(5)
+    levels = rng.integers(0, 4, (6, 5)).repeat(9, 0).repeat(11, 1)[..., None] / 3
+    data = (levels * (1 if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max)).astype(dtype)
+    if dtype is np.float32:
+        data[20:40, 3:30] = np.nan
+        data[5, 40] = np.inf
+    kinds = traits(wraps=wraps)
+    image = picture(np.concatenate([np.zeros((*data.shape[:2], 3), dtype), data], 2), ("R", "G", "B", "depth"))
+    (plane,) = split(image, kinds).planes
+    assert plane.kind is Kind.DATA
+    patch = gather(data, Box(-2, -2, 56, 57), wraps)
+    source = to_network(patch, plane)
+    answer = (source + 0.1 * torch.randn_like(source)).repeat_interleave(2, 1).repeat_interleave(2, 2)
+    through = from_network(answer, source, patch, None, plane, STEP)[4:-4, 4:-4]
+    filled = np.zeros((108, 110, 4), dtype)
+    fill_source(filled, plane, wraps)
+    need = needed(plane, wraps).everywhere(wraps)
+    assert 0.1 < need.mean() < 0.9
+    free = ~need.repeat(2, 0).repeat(2, 1)
+    assert through[free].tobytes() == filled[..., 3:][free].tobytes()
+    assert (filled[..., :3] == 0).all()
+
+
+def test_colour_is_needed_around_what_is_visible_and_vectors_and_plain_colour_everywhere():
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 40, 4), dtype=np.uint8)
+    pixels[..., 3] = 0
+    pixels[20, 0, 3] = 1
+    color, alpha = split(picture(pixels, "RGBA"), traits(alpha=AlphaUse.BLEND)).planes
+    assert needed(color, (False, False)).everywhere((False, False)).sum() == 9 * 5
+    assert needed(color, (False, True)).everywhere((False, True)).sum() == 9 * 9
+    assert needed(alpha, (False, False)).everywhere((False, False)).sum() == 3 * 2
+    for kinds in (traits(alpha=AlphaUse.PACKED), traits(content=Content.NORMAL)):
+        assert needed(split(picture(pixels, "RGBA"), kinds).planes[0], (False, False)) is None
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float32])
+def test_filled_colour_is_smooth_and_goes_on_over_edges_that_wrap(dtype):
+    top = 1 if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max
+    pixels = np.zeros((6, 8, 4), dtype)
+    pixels[:, 4:, :3], pixels[2:4, 2:6, 3] = top, top
+    kinds = traits(alpha=AlphaUse.CUTOUT, wraps=(False, True))
+    plane = split(picture(pixels, "RGBA"), kinds).planes[0]
+    canvas = np.full((24, 32, 4), 7, dtype)
+    fill_source(canvas, plane, kinds.wraps)
+    filled = canvas[..., :3].astype(float) / top
+    assert (canvas[..., 3] == 7).all()
+    np.testing.assert_allclose(filled[12, 14:18, 0], [0.125, 0.375, 0.625, 0.875], atol=0.01)
+    assert abs(filled[0, 0, 0] - filled[0, -1, 0]) <= 0.3
+    assert (np.abs(np.diff(filled, axis=1)) <= 0.26).all()
+
+
+def test_filled_colour_beside_nan_is_the_source_s_own():
+    pixels = np.random.default_rng(0).random((6, 8, 4), np.float32)
+    pixels[..., 3] = 0
+    pixels[2, 2] = (np.nan, 0.5, 0.5, 1)
+    plane = split(picture(pixels, "RGBA"), traits(alpha=AlphaUse.BLEND)).planes[0]
+    canvas = np.zeros((12, 16, 4), np.float32)
+    fill_source(canvas, plane, (False, False))
+    np.testing.assert_array_equal(canvas[::2, 1::2, :3], plane.pixels)
