@@ -26,21 +26,21 @@ const char* launch_error() {
 }
 
 template <class Unit>
-__global__ void select_kernel(const Unit* x, const uint8_t* valid, Unit* out, int64_t units, int units_per_pixel) {
+__global__ void select_kernel(Select a, int64_t units, int units_per_pixel) {
   const int64_t step = int64_t(gridDim.x) * blockDim.x;
   for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < units; i += step) {
+    const int64_t pixel = i / units_per_pixel, unit = i % units_per_pixel, source = a.source(pixel);
     Unit value{};
-    if (valid[i / units_per_pixel]) value = x[i];
-    out[i] = value;
+    if (a.valid[source]) value = static_cast<const Unit*>(a.x)[source * units_per_pixel + unit];
+    static_cast<Unit*>(a.out)[pixel * (a.out_pixel_bytes / int64_t(sizeof(Unit))) + unit] = value;
   }
 }
 
 template <class Unit>
 const char* run_select(const Select& a, cudaStream_t stream) {
   const int units_per_pixel = int(a.pixel_bytes / int64_t(sizeof(Unit)));
-  const int64_t units = a.pixels * units_per_pixel;
-  select_kernel<Unit><<<blocks_for(units, kThreads), kThreads, 0, stream>>>(
-      static_cast<const Unit*>(a.x), a.valid, static_cast<Unit*>(a.out), units, units_per_pixel);
+  const int64_t units = a.pixels() * units_per_pixel;
+  select_kernel<Unit><<<blocks_for(units, kThreads), kThreads, 0, stream>>>(a, units, units_per_pixel);
   return launch_error();
 }
 
@@ -59,7 +59,7 @@ __global__ void renormalise_kernel(Renormalise a) {
       const int64_t r = tap / a.kernel_w, s = tap % a.kernel_w;
       if (r < rows.begin || r >= rows.end || s < columns.begin || s >= columns.end) continue;
       const int64_t iy = oy * a.stride - a.padding + r, ix = ox * a.stride - a.padding + s;
-      mine += a.valid[(n * a.h + iy) * a.w + ix] != 0;
+      mine += int(a.known_at(n * a.h + iy, ix));
     }
     const int known = __reduce_add_sync(0xffffffffu, mine);
     if (lane == 0) a.valid_out[q] = known > 0;
@@ -67,7 +67,7 @@ __global__ void renormalise_kernel(Renormalise a) {
     const Sum* bias = static_cast<const Sum*>(a.bias);
     T* y = static_cast<T*>(a.y) + q * a.channels;
     for (int64_t c = lane; c < a.channels; c += kWarp) {
-      y[c] = known > 0 ? T(Sum(y[c]) * ratio + (bias != nullptr ? bias[c] : Sum(0))) : T(Sum(0));
+      y[c] = known > 0 ? T(activate(a, Sum(y[c]) * ratio + (bias != nullptr ? bias[c] : Sum(0)))) : T(Sum(0));
     }
   }
 }
@@ -85,8 +85,9 @@ bool aligned_to_16(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 =
 
 const char* select_cuda(const Select& a, void* stream) {
   const cudaStream_t s = static_cast<cudaStream_t>(stream);
-  if (a.pixels == 0) return nullptr;
-  if (a.pixel_bytes % 16 == 0 && aligned_to_16(a.x) && aligned_to_16(a.out)) return run_select<uint4>(a, s);
+  if (a.pixels() == 0) return nullptr;
+  const bool wide = a.pixel_bytes % 16 == 0 && a.out_pixel_bytes % 16 == 0;
+  if (wide && aligned_to_16(a.x) && aligned_to_16(a.out)) return run_select<uint4>(a, s);
   return run_select<uint16_t>(a, s);  // every element type is a multiple of two bytes
 }
 

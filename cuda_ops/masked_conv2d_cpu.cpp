@@ -14,14 +14,14 @@ namespace {
 template <class T, class Sum>
 void renormalise_rows(const Renormalise& a, int64_t begin, int64_t end) {
   const Sum* bias = static_cast<const Sum*>(a.bias);
-  std::vector<uint16_t> column(a.w);  // known pixels of each input column within the window's rows
+  std::vector<int64_t> column(a.w);  // what is known in each input column within the window's rows
   for (int64_t row = begin; row < end; ++row) {
     const int64_t n = row / a.out_h, oy = row % a.out_h;
     const Taps rows = taps_inside(oy, a.stride, a.padding, a.kernel_h, a.h);
     column.assign(a.w, 0);
     for (int64_t r = rows.begin; r < rows.end; ++r) {
-      const uint8_t* line = a.valid + (n * a.h + oy * a.stride - a.padding + r) * a.w;
-      for (int64_t ix = 0; ix < a.w; ++ix) column[ix] += line[ix] != 0;
+      const int64_t line = n * a.h + oy * a.stride - a.padding + r;
+      for (int64_t ix = 0; ix < a.w; ++ix) column[ix] += a.known_at(line, ix);
     }
     for (int64_t ox = 0; ox < a.out_w; ++ox) {
       const Taps columns = taps_inside(ox, a.stride, a.padding, a.kernel_w, a.w);
@@ -35,9 +35,9 @@ void renormalise_rows(const Renormalise& a, int64_t begin, int64_t end) {
       }
       const Sum ratio = window_ratio<Sum>(a, known);
       if (bias != nullptr) {
-        for (int64_t c = 0; c < a.channels; ++c) y[c] = T(Sum(y[c]) * ratio + bias[c]);
+        for (int64_t c = 0; c < a.channels; ++c) y[c] = T(activate(a, Sum(y[c]) * ratio + bias[c]));
       } else {
-        for (int64_t c = 0; c < a.channels; ++c) y[c] = T(Sum(y[c]) * ratio);
+        for (int64_t c = 0; c < a.channels; ++c) y[c] = T(activate(a, Sum(y[c]) * ratio));
       }
     }
   }
@@ -48,11 +48,20 @@ void renormalise_rows(const Renormalise& a, int64_t begin, int64_t end) {
 void select_cpu(const Select& a, int64_t begin, int64_t end) {
   const char* x = static_cast<const char*>(a.x);
   char* out = static_cast<char*>(a.out);
+  const auto known = [&](int64_t pixel) { return a.valid[a.source(pixel)] != 0; };
+  if (a.doubled || a.pixel_bytes != a.out_pixel_bytes) {
+    for (int64_t pixel = begin; pixel < end; ++pixel) {
+      char* to = out + pixel * a.out_pixel_bytes;
+      if (known(pixel)) std::memcpy(to, x + a.source(pixel) * a.pixel_bytes, a.pixel_bytes);
+      else std::memset(to, 0, a.pixel_bytes);
+    }
+    return;
+  }
   for (int64_t from = begin; from < end;) {  // runs of equal validity: few, long copies
     int64_t to = from + 1;
-    while (to < end && (a.valid[to] != 0) == (a.valid[from] != 0)) ++to;
+    while (to < end && known(to) == known(from)) ++to;
     const int64_t offset = from * a.pixel_bytes, bytes = (to - from) * a.pixel_bytes;
-    if (a.valid[from]) {
+    if (known(from)) {
       std::memcpy(out + offset, x + offset, bytes);
     } else {
       std::memset(out + offset, 0, bytes);

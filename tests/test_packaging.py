@@ -74,7 +74,7 @@ def test_without_a_compiler_the_wheel_is_pure_and_torch_serves(tmp_path: Path) -
     wheel = only_wheel(tmp_path)
     assert wheel.name.endswith("-py3-none-any.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert "restore/ops.py" in names
+    assert "restore/ops/library.py" in names
     assert "restore/models/catalogue.toml" in names
     assert not [name for name in names if name.endswith((".so", ".cu", ".cpp"))]
     assert kernel_in(wheel, tmp_path).startswith("torch reference: no compiled library")

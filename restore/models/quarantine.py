@@ -154,7 +154,7 @@ def rename_esrgan(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
 
     None for variants with other layers (ESRGAN+), which run as spandrel has them.
     """
-    from restore.models import rrdb
+    from restore.ops import RrdbShape
 
     top = {int(m[1]) for name in state if (m := re.fullmatch(r"model\.(\d+)\.weight", name))}
     doublings = len(top) - 3
@@ -170,7 +170,7 @@ def rename_esrgan(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
         }
     if {f"{old}.{part}" for old in names.values() for part in ("weight", "bias")} != set(state):
         return None
-    ordered = rrdb.convolution_order(len(blocks), doublings)
+    ordered = [name for name, _, _ in RrdbShape(len(blocks), 0, 0, doublings, 1, 0).convolutions()]
     return {f"{new}.{part}": state[f"{names[new]}.{part}"] for new in ordered for part in ("weight", "bias")}
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -78,28 +82,68 @@ def test_no_cuda_source_includes_torch(source: Path) -> None:
         assert not re.search(r"#include <(torch|ATen|c10)/", path.read_text()), path.name
 
 
-@pytest.mark.parametrize("source", KERNELS, ids=lambda path: path.name)
-def test_kernels_fit_the_registers_of_sm_90(source: Path, tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Compiled:
+    """One source for sm_90."""
+
+    report: str
+    """What ptxas says."""
+    cubin: Path
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Compiled]:
     nvcc = shutil.which("nvcc")
     if nvcc is None:
         pytest.skip("nvcc is not there")
-    report = output_of(
-        nvcc,
-        "-std=c++17",
-        "-O3",
-        "-gencode=arch=compute_90,code=sm_90",
-        "-Xptxas=-v",
-        "-c",
-        source,
-        "-o",
-        tmp_path / "x.o",
-    )
+    folder = tmp_path_factory.mktemp("cubins")
+
+    @cache
+    def compile_source(source: Path) -> Compiled:
+        cubin = folder / f"{source.stem}.cubin"
+        flags = ["-std=c++17", "-O3", "-arch=sm_90", "-cubin", "-Xptxas=-v"]
+        return Compiled(output_of(nvcc, *flags, source, "-o", cubin), cubin)
+
+    return compile_source
+
+
+@pytest.mark.parametrize("source", KERNELS, ids=lambda path: path.name)
+def test_kernels_fit_the_registers_of_sm_90(source: Path, compiled: Callable[[Path], Compiled]) -> None:
+    report = compiled(source).report
     spills = [
         int(count)
         for pair in re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", report)
         for count in pair
     ]
     registers = [int(count) for count in re.findall(r"Used (\d+) registers", report)]
-    assert len(registers) >= 6, report
+    assert registers, report
     assert set(spills) == {0}, report
     assert max(registers) <= 128, report
+
+
+@pytest.mark.parametrize("source", [path for path in KERNELS if path.name.startswith("conv_")], ids=lambda p: p.name)
+def test_convolutions_are_tensor_core_products_and_touch_no_local_memory(
+    source: Path, compiled: Callable[[Path], Compiled]
+) -> None:
+    spec = importlib.util.find_spec("nvidia.cu13")
+    places = [] if spec is None else [str(Path(folder) / "bin") for folder in spec.submodule_search_locations or ()]
+    tool = shutil.which("nvdisasm", path=os.pathsep.join([*places, os.environ.get("PATH", "")]))
+    if tool is None:
+        pytest.skip("nvdisasm is not there (extra `dev`)")
+    listing = output_of(tool, compiled(source).cubin)
+    functions = re.split(r"^\.text\.", listing, flags=re.MULTILINE)[1:]
+    products = {}
+    for body in functions:
+        name = body.split("\n", 1)[0].strip()
+        assert not re.search(r"\b(LDL|STL)\b", body), f"{name} uses local memory"
+        if found := re.search(r"(Conv3x3|ConvAny).*?Li(\d+)E(?:Lb([01]))?", name):
+            kind, filters, masked = found[1], int(found[2]), found[3]
+            products[kind, filters, masked] = len(re.findall(r"\bHMMA\.16816\.F32", body))
+    # A warp's share of a chunk: 9 taps, 4 rows (2 for 64 filters), 2 products for each 16 filters; unrolled wholly.
+    tuned = {(kind, n): count for (kind, n, _), count in products.items() if kind == "Conv3x3"}
+    assert tuned == {("Conv3x3", 16): 72, ("Conv3x3", 32): 144, ("Conv3x3", 64): 144}
+    assert sum(kind == "Conv3x3" for kind, _, _ in products) == 6
+    for (kind, filters, _), count in products.items():
+        if kind == "ConvAny":  # one tap, 2 rows; the compiler may unroll the loop over taps
+            assert count > 0
+            assert count % (2 * filters // 8) == 0

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from restore import models
 from restore.models import compact, rrdb
+from restore.ops import RrdbShape
 from restore.recipe import Precision
 from restore.train.basicsr_shim import import_basicsr
 
@@ -135,7 +136,7 @@ def test_influence_in_compact_reaches_exactly_its_radius(compact_state: Tensors,
 
 @pytest.mark.parametrize("fold", [1, 2])
 def test_influence_in_rrdb_reaches_no_further_than_its_radius(fold: int) -> None:
-    shape = rrdb.Shape(blocks=1, features=8, growth=4, doublings=2, fold=fold, channels=3)
+    shape = RrdbShape(blocks=1, features=8, growth=4, doublings=2, fold=fold, channels=3)
     state = {name: 0.1 * torch.rand(size) for name, size in rrdb.wanted(shape).items()}
     built = rrdb.build(state, shape.scale, "cpu", Precision.BF16)  # plain convolutions: they keep a NaN in its place
     radius = built.receptive_radius_px

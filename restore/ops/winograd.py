@@ -76,17 +76,26 @@ class Grid:
         return whole[: self.height, : self.width].add_(bias)
 
 
-class DenseBlock:
-    """Five convolutions, each reading the block's input and all earlier outputs; then a scaled residual."""
+def group_widths(inputs: int, features: int, growth: int) -> list[int]:
+    """Channels of each group of inputs of a layer in a dense block: the block's input, then each earlier output."""
+    return [features, *[growth] * ((inputs - features) // growth)]
 
-    def __init__(self, weights: list[Tensor], biases: list[Tensor]) -> None:
-        features = weights[0].shape[1]
-        growth = weights[0].shape[0]
+
+def transform_groups(weight: Tensor, features: int, growth: int) -> list[Tensor]:
+    """(out, in, 3, 3) -> per group of inputs (36, in, out)."""
+    groups = transform_weight(weight).split(group_widths(weight.shape[1], features, growth), dim=1)
+    return [group.contiguous() for group in groups]
+
+
+class DenseBlock:
+    """Five convolutions, each reading the block's input and all earlier outputs; then a scaled residual.
+
+    `weights`: each layer's `transform_groups`.
+    """
+
+    def __init__(self, weights: list[list[Tensor]], biases: list[Tensor]) -> None:
+        self._weights = weights
         self._biases = biases
-        self._weights: list[list[Tensor]] = []
-        for i, weight in enumerate(weights):
-            groups = transform_weight(weight).split([features, *[growth] * i], dim=1)
-            self._weights.append([group.contiguous() for group in groups])
 
     def __call__(self, grid: Grid, x: Tensor, slope: float, residual: float) -> Tensor:
         """(H, W, C) -> (H, W, C)."""

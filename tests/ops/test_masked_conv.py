@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,14 +17,21 @@ from torch import Tensor
 
 from restore import ops
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 Op = Callable[..., tuple[Tensor, Tensor]]
 
 
 def reference(
-    x: Tensor, valid: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: int = 1, padding: int = 0
+    x: Tensor,
+    valid: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    **options: Any,
 ) -> tuple[Tensor, Tensor]:
-    return ops.masked_conv2d_reference(x, valid, weight, bias, stride, padding)
+    return ops.masked_conv2d_reference(x, valid, weight, bias, stride, padding, **options)
 
 
 @pytest.fixture(params=[reference, ops.masked_conv2d], ids=["reference", "serving"])
@@ -80,6 +88,14 @@ def case(
     return x, valid, torch.randn(filters, channels, *kernel) * 0.2, torch.randn(filters)
 
 
+def with_skip() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """A decoder's layer: x of half the size, a skip connection, and validity of both."""
+    x, valid, _, bias = case(channels=5, filters=6)
+    skip, skip_valid, weight, _ = case(channels=3, filters=6, size=(22, 26))
+    weight = torch.randn(6, 8, 3, 3) * 0.2
+    return x, valid, weight, bias, skip, skip_valid
+
+
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding", "channels", "filters"),
     [
@@ -104,6 +120,40 @@ def test_equals_the_papers_formula(
     expected_y, expected_seen = formula(x, valid, weight, given, stride, padding)
     np.testing.assert_allclose(y.numpy(), expected_y, atol=1e-5, rtol=1e-5)
     np.testing.assert_array_equal(seen.numpy(), expected_seen)
+
+
+def joined_formula(
+    x: Tensor, valid: Tensor, weight: Tensor, bias: Tensor, skip: Tensor, skip_valid: Tensor, slope: float
+) -> tuple[Tensor, Tensor]:
+    """NVIDIA's partial convolution with a mask for each channel, from its formula, in float64: what a decoder's layer
+    computes from torch.cat([enlarged x, skip], 1) and the masks joined in the same way."""
+    parts = ((x, valid, True), (skip, skip_valid, False))
+    values, masks = [], []
+    for part, known, enlarged in parts:
+        value, mask = torch.where(known, part, 0).double(), known.double().expand(-1, part.shape[1], -1, -1)
+        if enlarged:
+            value, mask = (torch.nn.functional.interpolate(t, scale_factor=2, mode="nearest") for t in (value, mask))
+        values.append(value)
+        masks.append(mask)
+    mask = torch.cat(masks, 1)
+    total = torch.nn.functional.conv2d(mask, torch.ones_like(weight[:1]).double(), None, 1, 1)
+    raw = torch.nn.functional.conv2d(torch.cat(values, 1), weight.double(), None, 1, 1)
+    y = torch.where(total > 0, raw * (weight[0].numel() / total.clamp_min(1)) + bias.double().view(1, -1, 1, 1), 0.0)
+    return torch.nn.functional.leaky_relu(y, slope), total > 0
+
+
+@pytest.mark.parametrize("slope", [1.0, 0.2, 0.0])
+def test_a_decoders_layer_equals_the_formula_with_a_mask_for_each_channel(op: Op, slope: float) -> None:
+    x, valid, weight, bias, skip, skip_valid = with_skip()
+    valid[1], skip_valid[1, :, :9] = False, False  # windows that know the skip only, and windows that know nothing
+    nan = float("nan")
+    dirty_x, dirty_skip = x.masked_fill(~valid, nan), skip.masked_fill(~skip_valid, nan)
+    options = {"padding": 1, "skip": dirty_skip, "skip_valid": skip_valid, "doubled": True, "slope": slope}
+    y, seen = op(dirty_x, valid, weight, bias, **options)
+    expected_y, expected_seen = joined_formula(x, valid, weight, bias, skip, skip_valid, slope)
+    torch.testing.assert_close(y.double(), expected_y, atol=1e-5, rtol=1e-5)
+    assert torch.equal(seen, expected_seen)
+    assert not seen.all()
 
 
 def test_garbage_under_holes_has_no_influence(op: Op) -> None:
@@ -183,6 +233,50 @@ def test_autocast_does_not_change_the_type_of_the_result(op: Op) -> None:
     np.testing.assert_allclose(y.numpy(), formula(x, valid, weight, bias, 1, 1)[0], atol=0.1)
 
 
+@pytest.mark.parametrize("with_validity", [True, False], ids=["masked", "plain"])
+def test_writing_into_a_buffer_gives_the_same_numbers_and_touches_nothing_else(with_validity: bool) -> None:
+    x, valid, weight, bias, skip, skip_valid = with_skip()
+    first, second = torch.randn(2, 6, 22, 26), torch.randn(2, 6, 22, 26)
+    y = torch.full((2, 11, 22, 26), 7.0).contiguous(memory_format=torch.channels_last)
+    seen = torch.zeros(2, 1, 22, 26, dtype=torch.bool)
+    known = {"valid_out": seen, "skip_valid": skip_valid} if with_validity else {}
+    ops.masked_conv2d_into(
+        *(y, x, valid if with_validity else None, weight, bias),
+        **{"padding": 1, "at_channel": 3, "skip": skip, "doubled": True, "slope": 0.2, **known},
+        residuals=((first, 0.2), (second, 0.5)),
+    )
+    if with_validity:
+        inner, expected_seen = joined_formula(x, valid, weight, bias, skip, skip_valid, 0.2)
+        assert torch.equal(seen, expected_seen)
+    else:
+        enlarged = torch.nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+        inner = torch.nn.functional.conv2d(torch.cat([enlarged, skip], 1), weight, bias, 1, 1)
+        inner = torch.nn.functional.leaky_relu(inner, 0.2).double()
+    torch.testing.assert_close(y[:, 3:9].double(), second + 0.5 * (first + 0.2 * inner), atol=1e-5, rtol=1e-5)
+    assert (y[:, :3] == 7).all()
+    assert (y[:, 9:] == 7).all()
+
+
+def test_only_active_blocks_are_written() -> None:
+    x, valid, weight, bias = case(n=1, size=(40, 70))
+    whole, seen = ops.masked_conv2d(x, valid, weight, bias, padding=1)
+    y, known = torch.full_like(whole, 7.0), torch.zeros_like(seen)
+    blocks = torch.tensor([1, 5, 8, 0], dtype=torch.int32)  # 3 x 3 blocks of 16 x 32 pixels; the last isn't counted
+    count = torch.tensor([3], dtype=torch.int32)
+    ops.masked_conv2d_into(y, x, valid, weight, bias, padding=1, valid_out=known, active=(blocks, count))
+    expected = torch.full_like(whole, 7.0)
+    for rows, columns in (
+        (slice(0, 16), slice(32, 64)),
+        (slice(16, 32), slice(64, 70)),
+        (slice(32, 40), slice(64, 70)),
+    ):
+        expected[..., rows, columns] = whole[..., rows, columns]
+        assert torch.equal(known[..., rows, columns], seen[..., rows, columns])
+    assert torch.equal(y == 7, expected == 7)
+    torch.testing.assert_close(y, expected, atol=1e-5, rtol=1e-5)
+    assert not known[..., :16, :32].any()
+
+
 def test_inputs_that_do_not_fit_are_refused_with_their_shapes() -> None:
     x, valid, weight, bias = case()
     wrong: list[tuple[str, tuple[Tensor, Tensor, Tensor, Tensor], dict[str, int]]] = [
@@ -205,18 +299,33 @@ def test_inputs_that_do_not_fit_are_refused_with_their_shapes() -> None:
 def test_the_compiled_kernel_checks_what_python_did_not(compiled: ops.CompiledLibrary) -> None:
     assert compiled.path is not None
     x, valid, weight, bias = case()
+    rest = (1, 1, None, None, False, 1.0)
     with pytest.raises(RuntimeError, match="valid must be"):
-        torch.ops.restore.masked_conv2d(x, valid[:, :, 1:], weight, bias, 1, 1)
+        torch.ops.restore.masked_conv2d(x, valid[:, :, 1:], weight, bias, *rest)
     with pytest.raises(RuntimeError, match="bias must have"):
-        torch.ops.restore.masked_conv2d(x, valid, weight, bias[1:], 1, 1)
+        torch.ops.restore.masked_conv2d(x, valid, weight, bias[1:], *rest)
 
 
 def test_opcheck_finds_schema_fake_and_gradient_consistent() -> None:
     x, valid, weight, bias = case()
+    rest = (2, 1, None, None, False, 1.0)
     for tensors in ((x, valid, weight, bias), (x.contiguous(), valid, weight, None)):
-        torch.library.opcheck(torch.ops.restore.masked_conv2d.default, (*tensors, 2, 1))
-    with_gradient = tuple(t.requires_grad_() if t.is_floating_point() else t for t in (x, valid, weight, bias))
-    torch.library.opcheck(torch.ops.restore.masked_conv2d.default, (*with_gradient, 1, 1))
+        torch.library.opcheck(torch.ops.restore.masked_conv2d.default, (*tensors, *rest))
+    x, valid, weight, bias, skip, skip_valid = with_skip()
+    with_gradient = (t.requires_grad_() if t.is_floating_point() else t for t in (x, valid, weight, bias, skip))
+    arguments = (*with_gradient, skip_valid, True, 0.2)
+    arguments = (*arguments[:4], 1, 1, *arguments[4:])
+    torch.library.opcheck(torch.ops.restore.masked_conv2d.default, arguments)
+
+
+def test_opcheck_finds_the_form_that_writes_into_a_buffer_consistent() -> None:
+    x, valid, weight, bias, skip, skip_valid = with_skip()
+    y = torch.zeros(2, 9, 22, 26).contiguous(memory_format=torch.channels_last)
+    addend = torch.randn(2, 6, 22, 26)
+    seen = torch.zeros(2, 1, 22, 26, dtype=torch.bool)
+    lists = (torch.tensor([1, 2], dtype=torch.int32), torch.tensor([1], dtype=torch.int32))
+    arguments = (y, seen, 2, x, valid, weight, bias, 1, 1, skip, skip_valid, True, 0.2, addend, 0.5, None, 1.0, *lists)
+    torch.library.opcheck(torch.ops.restore.masked_conv2d_into.default, arguments)
 
 
 def test_compiles_into_one_graph() -> None:
@@ -239,6 +348,19 @@ def test_gradients_are_those_of_the_formula_with_holes() -> None:
         )
 
 
+def test_gradients_of_a_decoders_layer_are_those_of_the_formula() -> None:
+    x, valid, _, bias = case(channels=2, filters=2, size=(4, 3), n=1)
+    skip, skip_valid, _, _ = case(channels=1, size=(8, 6), n=1)
+    skip_valid[..., :3] = False
+    inputs = tuple(t.double().requires_grad_() for t in (x, torch.randn(2, 3, 3, 3), bias, skip))
+
+    def layer(x: Tensor, weight: Tensor, bias: Tensor, skip: Tensor) -> Tensor:
+        options = {"skip": skip, "skip_valid": skip_valid, "doubled": True, "slope": 0.2}
+        return ops.masked_conv2d(x, valid, weight, bias, padding=1, **options)[0]
+
+    assert torch.autograd.gradcheck(layer, inputs)
+
+
 def test_no_gradient_reaches_what_lies_under_a_hole() -> None:
     x, valid, weight, bias = case()
     x = x.masked_fill(~valid, float("nan")).requires_grad_()
@@ -251,7 +373,7 @@ def test_no_gradient_reaches_what_lies_under_a_hole() -> None:
 
 def test_the_installed_library_serves_the_cpu(compiled: ops.CompiledLibrary) -> None:
     assert compiled.facts["compiler"]
-    assert ops.kernels("cpu") == {"masked_conv2d": "CPU kernel around torch's convolution"}
+    assert ops.kernels("cpu")["masked_conv2d"] == "passes of our own around torch's convolution"
     assert torch._C._dispatch_has_kernel_for_dispatch_key("restore::masked_conv2d", "CPU")
 
 

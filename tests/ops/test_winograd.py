@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from restore.models.winograd import DenseBlock, Grid, transform_weight
+from restore.ops.winograd import DenseBlock, Grid, transform_groups, transform_weight
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (4, 4), (5, 7), (16, 3), (33, 18)])
@@ -28,6 +28,7 @@ def test_a_dense_block_gives_what_five_convolutions_do() -> None:
         parts.append(F.leaky_relu(F.conv2d(torch.cat(parts, 1), weight, bias, padding=1), 0.2))
     theirs = image + 0.2 * F.conv2d(torch.cat(parts, 1), weights[4], biases[4], padding=1)
     before = image.clone()
-    ours = DenseBlock(weights, biases)(Grid(11, 14), image[0].permute(1, 2, 0), 0.2, 0.2)
+    groups = [transform_groups(weight, 16, 8) for weight in weights]
+    ours = DenseBlock(groups, biases)(Grid(11, 14), image[0].permute(1, 2, 0), 0.2, 0.2)
     assert torch.allclose(ours.permute(2, 0, 1), theirs[0], atol=1e-5, rtol=0)
     assert torch.equal(image, before)

@@ -1,0 +1,104 @@
+"""Owns the compiled library (`cuda_ops/`): finding it, loading it, and saying which kernels serve.
+
+It only adds kernels to the ops that the other modules of this package declare, so everything works without it.
+Environment: RESTORE_OPS=off ignores the library, RESTORE_OPS=FILE loads exactly that one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+import restore
+
+INTERFACE = 2
+"""Raised with every change of a schema in this package: the library's file name carries it, so that an old one is never
+loaded.  CMakeLists.txt reads this line."""
+
+OLDEST_CUDA = (8, 0)
+"""Compute capability that the CUDA kernels start at; older devices run the references."""
+
+SCHEMAS = torch.library.Library("restore", "DEF")
+"""Where each module of this package declares its ops."""
+
+_SERVES: dict[str, tuple[str, str]] = {}
+"""Op -> what its kernel is on the CPU ("" for none) and on CUDA."""
+
+
+@dataclass(frozen=True)
+class CompiledLibrary:
+    """The compiled library as found when this package was imported."""
+
+    path: Path | None
+    why_not: str = ""
+    """Why there is none, for people; empty if there is one."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What it was built with: compiler, and for CUDA kernels cuda and architectures."""
+
+
+def declare(schema: str, *, on_cpu: str = "", on_cuda: str = "") -> str:
+    """Define an op by its schema and say what the compiled library adds; returns its name."""
+    SCHEMAS.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
+    name = schema.split("(", 1)[0]
+    _SERVES[name] = (on_cpu, on_cuda)
+    return name
+
+
+def _load() -> CompiledLibrary:
+    wanted = os.environ.get("RESTORE_OPS", "")
+    if wanted == "off":
+        return CompiledLibrary(None, "RESTORE_OPS=off")
+    # __path__, not __file__: in an editable install the library lies in site-packages and this file does not.
+    places = [Path(wanted)] if wanted else [Path(folder) / f"_ops_{INTERFACE}.so" for folder in restore.__path__]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        if wanted:
+            return CompiledLibrary(None, f"RESTORE_OPS names {wanted}, which is not there")
+        return CompiledLibrary(None, "no compiled library (no C++ compiler, or no torch headers, at install)")
+    try:
+        torch.ops.load_library(str(found))
+        tell = ctypes.CDLL(str(found)).restore_ops_facts
+    except (OSError, AttributeError) as error:
+        warnings.warn(f"restore runs without its compiled kernels: {error}", stacklevel=2)
+        return CompiledLibrary(None, f"{found.name} does not load: {error}")
+    tell.restype = ctypes.c_char_p
+    lines = tell().decode().splitlines()
+    return CompiledLibrary(found, facts=dict(line.split("=", 1) for line in lines))
+
+
+LIBRARY = _load()
+
+
+def kernels_run_on(device: torch.device) -> bool:
+    """The compiled CUDA kernels serve this device."""
+    if device.type != "cuda" or "cuda" not in LIBRARY.facts:
+        return False
+    return torch.cuda.get_device_capability(device) >= OLDEST_CUDA
+
+
+def kernels(device: str = "cpu") -> dict[str, str]:
+    """What serves each op on `device` ("cpu", "cuda:0", "mps", ...), in words for people: {"masked_conv2d": ...}."""
+    place = torch.device(device)
+    return {name: _kernel_on(place, on_cpu, on_cuda) for name, (on_cpu, on_cuda) in _SERVES.items()}
+
+
+def _kernel_on(device: torch.device, on_cpu: str, on_cuda: str) -> str:
+    if LIBRARY.path is None:
+        return f"torch reference: {LIBRARY.why_not}"
+    if device.type == "cpu":
+        return on_cpu or "torch reference: the CPU has no kernel of its own here"
+    if device.type != "cuda":
+        return f"torch reference: no kernel for {device.type}"
+    if "cuda" not in LIBRARY.facts:
+        return "torch reference: no CUDA compiler at install"
+    major, minor = torch.cuda.get_device_capability(device)
+    if not kernels_run_on(device):
+        oldest = ".".join(map(str, OLDEST_CUDA))
+        return f"torch reference: the kernels need compute capability {oldest}, {device} has {major}.{minor}"
+    return f"CUDA kernel (sm_{major}{minor}): {on_cuda}"
