@@ -31,7 +31,7 @@ __global__ void select_kernel(Select a, int64_t units, int units_per_pixel) {
   for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < units; i += step) {
     const int64_t pixel = i / units_per_pixel, unit = i % units_per_pixel, source = a.source(pixel);
     Unit value{};
-    if (a.valid[source]) value = static_cast<const Unit*>(a.x)[source * units_per_pixel + unit];
+    if (a.valid[source]) value = static_cast<const Unit*>(a.x)[source * (a.x_pixel_bytes / int64_t(sizeof(Unit))) + unit];
     static_cast<Unit*>(a.out)[pixel * (a.out_pixel_bytes / int64_t(sizeof(Unit))) + unit] = value;
   }
 }
@@ -86,7 +86,7 @@ bool aligned_to_16(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 =
 const char* select_cuda(const Select& a, void* stream) {
   const cudaStream_t s = static_cast<cudaStream_t>(stream);
   if (a.pixels() == 0) return nullptr;
-  const bool wide = a.pixel_bytes % 16 == 0 && a.out_pixel_bytes % 16 == 0;
+  const bool wide = a.pixel_bytes % 16 == 0 && a.x_pixel_bytes % 16 == 0 && a.out_pixel_bytes % 16 == 0;
   if (wide && aligned_to_16(a.x) && aligned_to_16(a.out)) return run_select<uint4>(a, s);
   return run_select<uint16_t>(a, s);  // every element type is a multiple of two bytes
 }

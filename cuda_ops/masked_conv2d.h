@@ -21,7 +21,8 @@ struct Select {
   const uint8_t* valid;  // one a pixel of x
   void* out;             // first channel of (n, h, w) pixels
   int64_t n, h, w;
-  int64_t pixel_bytes;      // all channels of one pixel of x
+  int64_t pixel_bytes;      // all channels of one pixel
+  int64_t x_pixel_bytes;    // from one pixel of x to the next
   int64_t out_pixel_bytes;  // from one pixel of out to the next
   bool doubled;             // each pixel of x becomes 2 x 2
 

@@ -49,10 +49,10 @@ void select_cpu(const Select& a, int64_t begin, int64_t end) {
   const char* x = static_cast<const char*>(a.x);
   char* out = static_cast<char*>(a.out);
   const auto known = [&](int64_t pixel) { return a.valid[a.source(pixel)] != 0; };
-  if (a.doubled || a.pixel_bytes != a.out_pixel_bytes) {
+  if (a.doubled || a.pixel_bytes != a.out_pixel_bytes || a.pixel_bytes != a.x_pixel_bytes) {
     for (int64_t pixel = begin; pixel < end; ++pixel) {
       char* to = out + pixel * a.out_pixel_bytes;
-      if (known(pixel)) std::memcpy(to, x + a.source(pixel) * a.pixel_bytes, a.pixel_bytes);
+      if (known(pixel)) std::memcpy(to, x + a.source(pixel) * a.x_pixel_bytes, a.pixel_bytes);
       else std::memset(to, 0, a.pixel_bytes);
     }
     return;

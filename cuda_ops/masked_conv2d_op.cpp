@@ -25,18 +25,31 @@ Tensor empty_channels_last(const Tensor& like, std::array<int64_t, 4> size) {
                               MemoryFormat::ChannelsLast);
 }
 
+// Pixels lie one after the other, channels side by side: channels_last memory, or a slice of its channels.
+bool has_pixels(const Tensor& t) {
+  return t.stride(1) == 1 && t.stride(3) >= t.size(1) && t.stride(2) == t.stride(3) * t.size(3) &&
+         t.stride(0) == t.stride(2) * t.size(2);
+}
+
+Tensor as_pixels(const Tensor& t) {
+  return has_pixels(t) ? t : torch::stable::contiguous(t, MemoryFormat::ChannelsLast);
+}
+
 // A picture and what of it is known, checked and in the memory order that the kernels read.
 struct Picture {
   Tensor x, valid;
   int64_t n, channels, h, w;  // as stored
+  int64_t pixel;              // elements from one pixel to the next
   bool doubled;
 
   Picture(const char* name, const Tensor& pixels, const OptionalTensor& known, bool is_doubled, const Tensor& like)
-      : x(torch::stable::contiguous(pixels, MemoryFormat::ChannelsLast)), valid(x), doubled(is_doubled) {
+      : x(pixels), valid(pixels), doubled(is_doubled) {
     STD_TORCH_CHECK(pixels.dim() == 4, name, " must be (N, C, H, W)");
+    x = as_pixels(pixels);
     STD_TORCH_CHECK(pixels.scalar_type() == like.scalar_type(), name, " must be of x's type");
     check_same_device(like, pixels, name);
     n = pixels.size(0), channels = pixels.size(1), h = pixels.size(2), w = pixels.size(3);
+    pixel = has_pixels(x) ? x.stride(3) : channels;
     if (!known.has_value()) return;
     STD_TORCH_CHECK(known->scalar_type() == ScalarType::Bool, name, ": valid must be bool");
     STD_TORCH_CHECK(known->dim() == 4 && known->size(0) == n && known->size(1) == 1 && known->size(2) == h &&
@@ -109,7 +122,8 @@ Source source_of(const Picture& picture, bool masked) {
   s.data = picture.x.const_data_ptr();
   s.valid = masked ? picture.known() : nullptr;
   s.at = {0, int(picture.h)};
-  s.channels = s.pixel = int(picture.channels);
+  s.channels = int(picture.channels);
+  s.pixel = int(picture.pixel);
   s.width = int(picture.w);
   s.doubled = picture.doubled;
   return s;
@@ -145,8 +159,9 @@ void select(const Picture& picture, Tensor& out, int64_t at_channel) {
   const int64_t size = int64_t(out.element_size());
   const Select a{picture.x.const_data_ptr(), picture.known(),
                  static_cast<char*>(out.mutable_data_ptr()) + at_channel * size, picture.n, picture.height(),
-                 picture.width(), picture.channels * size, out.size(1) * size, picture.doubled};
-#ifdef RESTORE_WITH_CUDA
+                 picture.width(), picture.channels * size, picture.pixel * size, out.size(1) * size,
+                 picture.doubled};
+#if defined(RESTORE_WITH_CUDA) && !defined(RESTORE_EMULATED)
   if (out.is_cuda()) return check_launch(select_cuda(a, current_stream(out)));
 #endif
   constexpr int64_t kPixelsPerThread = 4096;
@@ -155,7 +170,7 @@ void select(const Picture& picture, Tensor& out, int64_t at_channel) {
 }
 
 void renormalise(const Renormalise& a, const Tensor& x) {
-#ifdef RESTORE_WITH_CUDA
+#if defined(RESTORE_WITH_CUDA) && !defined(RESTORE_EMULATED)
   if (x.is_cuda()) return check_launch(renormalise_cuda(a, current_stream(x)));
 #endif
   constexpr int64_t kRowsPerThread = 8;
@@ -183,14 +198,14 @@ std::tuple<Tensor, Tensor> masked_conv2d(const Tensor& x, const Tensor& valid, c
                                          const OptionalTensor& bias, int64_t stride, int64_t padding,
                                          const OptionalTensor& skip, const OptionalTensor& skip_valid, bool doubled,
                                          double slope) {
-  std::optional<torch::stable::accelerator::DeviceGuard> guard;
+  std::optional<DeviceGuard> guard;
   if (x.is_cuda()) guard.emplace(x.get_device_index());
   const Layer layer(x, valid, weight, bias, stride, padding, skip, skip_valid, doubled, slope);
   const int64_t n = layer.x.n, h = layer.x.height(), w = layer.x.width();
   const Tensor valid_out = torch::stable::new_empty(valid, {n, 1, layer.out_h, layer.out_w});
   uint8_t* const valid_to = static_cast<uint8_t*>(valid_out.mutable_data_ptr());
 #ifdef RESTORE_WITH_CUDA
-  if (x.is_cuda() && suits_tensor_cores(layer)) {
+  if (kernels_serve(x) && suits_tensor_cores(layer)) {
     const Tensor y = empty_channels_last(x, {n, layer.k, layer.out_h, layer.out_w});
     Conv c = conv_of(layer);
     c.y.data = y.mutable_data_ptr();
@@ -218,10 +233,8 @@ std::tuple<Tensor, Tensor> masked_conv2d(const Tensor& x, const Tensor& valid, c
 }
 
 #ifdef RESTORE_WITH_CUDA
-// (N, C, H, W) in channels_last memory, so that pixels lie one after the other; a slice of channels is fine.
 void check_pixels(const Tensor& t, const char* name) {
-  STD_TORCH_CHECK(t.stride(1) == 1 && t.stride(2) == t.stride(3) * t.size(3) && t.stride(0) == t.stride(2) * t.size(2),
-                  name, " must be in channels_last memory");
+  STD_TORCH_CHECK(has_pixels(t), name, " must be in channels_last memory");
 }
 
 Residual residual_of(const OptionalTensor& addend, double factor, const Layer& layer, const Tensor& y) {
@@ -253,7 +266,7 @@ void masked_conv2d_into(Tensor y, OptionalTensor valid_out, int64_t at_channel, 
                         int64_t padding, const OptionalTensor& skip, const OptionalTensor& skip_valid, bool doubled,
                         double slope, const OptionalTensor& first, double first_factor, const OptionalTensor& second,
                         double second_factor, const OptionalTensor& active, const OptionalTensor& active_count) {
-  const torch::stable::accelerator::DeviceGuard guard(x.get_device_index());
+  const DeviceGuard guard(x.get_device_index());
   const Layer layer(x, valid, weight, bias, stride, padding, skip, skip_valid, doubled, slope);
   STD_TORCH_CHECK(suits_tensor_cores(layer), "no kernel for this convolution");
   STD_TORCH_CHECK(y.dim() == 4 && y.size(0) == layer.x.n && y.size(2) == layer.out_h && y.size(3) == layer.out_w &&
@@ -285,8 +298,10 @@ void masked_conv2d_into(Tensor y, OptionalTensor valid_out, int64_t at_channel, 
 
 STABLE_TORCH_LIBRARY_IMPL(restore, CPU, m) { m.impl("masked_conv2d", TORCH_BOX(&restore::masked_conv2d)); }
 #ifdef RESTORE_WITH_CUDA
-STABLE_TORCH_LIBRARY_IMPL(restore, CUDA, m) {
+STABLE_TORCH_LIBRARY_IMPL(restore, RESTORE_KERNEL_KEY, m) {
+#ifndef RESTORE_EMULATED
   m.impl("masked_conv2d", TORCH_BOX(&restore::masked_conv2d));
+#endif
   m.impl("masked_conv2d_into", TORCH_BOX(&restore::masked_conv2d_into));
 }
 #endif

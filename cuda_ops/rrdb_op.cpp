@@ -23,7 +23,7 @@ Tensor rrdb_on_cuda(const Tensor& image, const Tensor& weights, const Tensor& si
   STD_TORCH_CHECK(singles.scalar_type() == ScalarType::Float, "biases must be float32");
   check_same_device(image, weights, "weights");
   check_same_device(image, singles, "biases");
-  const torch::stable::accelerator::DeviceGuard guard(image.get_device_index());
+  const DeviceGuard guard(image.get_device_index());
 
   RrdbCall call{};
   call.net = {int(shape[0]), int(shape[1]), int(shape[2]), int(shape[3]), int(shape[4]), int(shape[5]), nullptr, nullptr,
@@ -58,5 +58,5 @@ Tensor rrdb_on_cuda(const Tensor& image, const Tensor& weights, const Tensor& si
 }  // namespace
 }  // namespace restore
 
-STABLE_TORCH_LIBRARY_IMPL(restore, CUDA, m) { m.impl("rrdb_forward", TORCH_BOX(&restore::rrdb_on_cuda)); }
+STABLE_TORCH_LIBRARY_IMPL(restore, RESTORE_KERNEL_KEY, m) { m.impl("rrdb_forward", TORCH_BOX(&restore::rrdb_on_cuda)); }
 #endif

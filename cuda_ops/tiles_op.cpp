@@ -10,7 +10,7 @@
 namespace {
 
 using namespace restore;
-using Guard = torch::stable::accelerator::DeviceGuard;
+using Guard = DeviceGuard;
 
 int checked(int64_t v, const char* name) {
   STD_TORCH_CHECK(v >= 0 && v <= INT32_MAX, name, " must lie in an int32, got ", v);
@@ -112,7 +112,7 @@ void scatter_tiles_op(const Tensor& canvas, const Tensor& tiles, const Tensor& c
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_IMPL(restore, CUDA, m) {
+STABLE_TORCH_LIBRARY_IMPL(restore, RESTORE_KERNEL_KEY, m) {
   m.impl("active_blocks", TORCH_BOX(&active_blocks_op));
   m.impl("gather_tiles", TORCH_BOX(&gather_tiles_op));
   m.impl("scatter_tiles", TORCH_BOX(&scatter_tiles_op));

@@ -21,12 +21,25 @@ using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 using OptionalTensor = std::optional<Tensor>;
 
+#ifdef RESTORE_EMULATED
+// For tests: the same ops with the emulator's launches behind them, on CPU tensors.
+#define RESTORE_KERNEL_KEY CPU
+inline bool kernels_serve(const Tensor&) { return true; }
+inline void* current_stream(const Tensor&) { return nullptr; }
+struct DeviceGuard {
+  explicit DeviceGuard(int32_t) {}
+};
+#else
+#define RESTORE_KERNEL_KEY CUDA
+inline bool kernels_serve(const Tensor& x) { return x.is_cuda(); }
 inline void* current_stream(const Tensor& x) {
   STD_TORCH_CHECK(aoti_torch_get_current_cuda_stream != nullptr, "this torch was built without CUDA");
   void* stream = nullptr;
   TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(x.get_device_index(), &stream));
   return stream;
 }
+using DeviceGuard = torch::stable::accelerator::DeviceGuard;
+#endif
 
 // `error`: what a launch returned.
 inline void check_launch(const char* error) {

@@ -11,6 +11,9 @@ using namespace restore;
 namespace restore {
 const char* conv_half(const Conv& c, void* stream) { return conv<Half>(c, stream); }
 const char* conv_bf16(const Conv& c, void* stream) { return conv<Bf16>(c, stream); }
+const char* pack_weights(const uint16_t* weight, uint16_t* packed, const Packing& packing, void* stream) {
+  return launch_pack(weight, packed, packing, stream);
+}
 int64_t rrdb_workspace_bytes(const RrdbCall& call) { return rrdb_detail::Plan(call).bytes(); }
 const char* rrdb_forward(const RrdbCall& call, void* stream) { return rrdb_detail::forward(call, stream); }
 }  // namespace restore
@@ -29,7 +32,7 @@ void emulator_counts(int64_t* counts, char* error, int size) {
   std::snprintf(error, size, "%s", emulator::first_error.c_str());
 }
 const char* emulate_pack(const uint16_t* weight, uint16_t* packed, const Packing* packing) {
-  return launch_pack(weight, packed, *packing, nullptr);
+  return pack_weights(weight, packed, *packing, nullptr);
 }
 int64_t packed_elements(const Packing* packing) { return packing->elements(); }
 const char* emulate_conv(const Conv* c, int bf16) { return bf16 ? conv_bf16(*c, nullptr) : conv_half(*c, nullptr); }

@@ -150,12 +150,12 @@ def rrdb_forward(image: Tensor, network: PackedRrdb, *, strip_rows: int = STRIP_
         )
     arguments = (image, network.weights, network.singles, list(astuple(shape)), int(network.layout), strip_rows)
     if image.is_cuda and network.layout is not Layout.FRAGMENTS:
-        return _reference(*arguments)
+        return reference(*arguments)
     result: Tensor = torch.ops.restore.rrdb_forward(*arguments)
     return result
 
 
-def _reference(
+def reference(
     image: Tensor, weights: Tensor, singles: Tensor, shape: list[int], layout: int, strip_rows: int
 ) -> Tensor:
     """`rrdb_forward` in torch's own operators."""
@@ -289,5 +289,5 @@ def _fake(image: Tensor, weights: Tensor, singles: Tensor, shape: list[int], lay
     return torch.empty(size, dtype=torch.float32, device=image.device, memory_format=torch.channels_last)
 
 
-SCHEMAS.impl(_NAME, _reference, "CompositeExplicitAutograd")
+SCHEMAS.impl(_NAME, reference, "CompositeExplicitAutograd")
 torch.library.register_fake(f"restore::{_NAME}", _fake, lib=SCHEMAS)
