@@ -2,6 +2,7 @@
 #   make demo    enlarge a few real textures, and draw a sheet to look at
 #   make test    run the tests
 #   make lint    ruff and mypy
+#   make mutants plant bugs in the CUDA kernels, and see each one noticed (some minutes)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 DEMO := demo-output
 DEMO_MODEL ?= x4plus
 
-.PHONY: setup hints test demo lint clean
+.PHONY: setup hints test demo lint mutants clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -54,6 +55,9 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+mutants: $(READY)
+	$(BIN)/python tests/cuda_ops/mutate.py
 
 clean:
 	rm -rf $(VENV) build dist $(DEMO) .mypy_cache .pytest_cache .ruff_cache

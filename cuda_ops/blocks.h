@@ -18,7 +18,7 @@ namespace restore {
 
 struct FlagBlocks {
   using Args = ActiveBlocks;
-  static constexpr int THREADS = 256, MIN_BLOCKS = 1;
+  static constexpr int THREADS = 256, MIN_BLOCKS = 1, MOST_SHARED_BYTES = 0;
 
   static RESTORE_DEVICE void run(const Args& p, int block, int thread) {
     const int number = block * (THREADS / 32) + thread / 32, lane = thread % 32;
@@ -51,7 +51,7 @@ struct FlagBlocks {
 struct ListBlocks {
   using Args = ActiveBlocks;
   static constexpr int WARPS = 32;  // as many as lanes, so that each lane can hold one warp's count
-  static constexpr int THREADS = 32 * WARPS, MIN_BLOCKS = 1;
+  static constexpr int THREADS = 32 * WARPS, MIN_BLOCKS = 1, MOST_SHARED_BYTES = 16 * WARPS;
   static constexpr int SHARED_BYTES = 16 * WARPS;
 
   static RESTORE_DEVICE void run(const Args& p, int /*block*/, int thread) {

@@ -34,7 +34,8 @@ struct Conv3x3 {
   static constexpr int A_BYTES = SLOTS * 32, B_BYTES = 9 * PAIRS * 512, STAGE_BYTES = A_BYTES + B_BYTES;
   static constexpr int KNOWN_BYTES = MASKED ? (SLOTS + 15) / 16 * 16 : 0;
   static constexpr int SHARED_BYTES = STAGES * STAGE_BYTES + KNOWN_BYTES;
-  static_assert(STAGE_BYTES % 128 == 0 || STAGE_BYTES % 16 == 0, "16-byte copies");
+  static constexpr int MOST_SHARED_BYTES = SHARED_BYTES;
+  static_assert(STAGE_BYTES % 16 == 0, "16-byte copies");
 
   // Without validity, from one source whose pixels and channels suit 16-byte copies.
   static RESTORE_DEVICE void stage_plain(const Args& p, const TileAt& at, unsigned char* stage, int chunk, int thread) {
@@ -43,7 +44,7 @@ struct Conv3x3 {
     for (int i = thread; i < SLOTS * 2; i += THREADS) {
       const int slot = i >> 1, half = i & 1;
       const int y = at.y0 - c.padding + slot / PITCH, x = at.x0 - c.padding + slot % PITCH;
-      const bool inside = y >= 0 && y < c.height && x >= 0 && x < c.width;
+      const bool inside = y >= p.a_held.begin && y < p.a_held.end && x >= 0 && x < c.width;
       const int64_t pixel = inside ? pixel_at(c.a.at, c.a.width, at.n, y >> c.a.doubled, x >> c.a.doubled) : 0;
       copy_async_16(stage + half_at(slot, half), from + pixel * c.a.pixel + half * 8, inside ? 16 : 0);
     }

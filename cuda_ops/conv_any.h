@@ -23,6 +23,13 @@ struct ConvAny {
   static constexpr int NOUT = NOUT_, ROWS = 2, PAIRS = NOUT / 16, STAGES = 2;
   static constexpr int TH = ROWS * kWarpRows, THREADS = kConvThreads, MIN_BLOCKS = kLargeBlocks;
 
+  static constexpr int shared_bytes(int kernel, int stride) {
+    const int rows = (TH - 1) * stride + kernel, columns = (kBlockColumns - 1) * stride + kernel;
+    const int slots = rows * (stride == 2 ? (columns + 1) / 2 * 2 : columns);
+    return slots * 32 * STAGES + (slots + 15) / 16 * 16;
+  }
+  static constexpr int MOST_SHARED_BYTES = shared_bytes(7, 2);
+
   static RESTORE_DEVICE void run(const Args& p, int block, int thread) {
     TileAt at;
     if (!find_tile<TH>(p, block, at)) return;
@@ -70,12 +77,6 @@ struct ConvAny {
       }
     }
     finish<E, ROWS, PAIRS, true>(p, at, patch, known, sums, warp_row, warp_column, lane);
-  }
-
-  static int shared_bytes(const Conv& c) {
-    const int rows = (TH - 1) * c.stride + c.kernel, columns = (kBlockColumns - 1) * c.stride + c.kernel;
-    const int slots = rows * (c.stride == 2 ? (columns + 1) / 2 * 2 : columns);
-    return slots * 32 * STAGES + (slots + 15) / 16 * 16;
   }
 };
 

@@ -61,6 +61,7 @@ struct Conv {
   int row_begin = 0, row_end = 0;        // output rows to compute
   const int32_t* active = nullptr;       // blocks to compute, counted over (n, rows of blocks, columns of blocks)
   const int32_t* active_count = nullptr;  // one number, on the device: graphs replay with another one
+  int active_length = 0;                  // of the list; the count may not be trusted
 };
 
 // nullptr, or what is wrong (static text).  E is Half or Bf16.

@@ -45,7 +45,7 @@ RESTORE_DEVICE void finish(const ConvArgs& p, const TileAt& at, const Patch& pat
         const int channel = group + (j + e) * 8 + 2 * t;
         const bool there = inside && channel < c.channels;
         RESTORE_UNROLL for (int i = 0; i < 2; ++i) {
-          y[i] = sums[o][j + e][2 * h + i] * window.ratio;
+          y[i] = window.any ? sums[o][j + e][2 * h + i] * window.ratio : 0.f;
           if (c.bias != nullptr && window.any && channel + i < c.channels) y[i] += c.bias[channel + i];
           y[i] = y[i] > 0.f ? y[i] : y[i] * c.slope;
         }

@@ -29,7 +29,13 @@ inline const char* wrong_with(const Conv& c) {
   if (c.row_begin < 0 || c.row_end > c.out_height || c.row_begin > c.row_end) return "rows outside the result";
   if (reinterpret_cast<uintptr_t>(c.weights) % 16 != 0) return "packed weights begin at a multiple of 16 bytes";
   if ((c.active == nullptr) != (c.active_count == nullptr)) return "an active list comes with its count";
+  if (c.y.valid != nullptr && c.a.valid == nullptr) return "validity comes of validity";
   return nullptr;
+}
+
+inline Held held_by(const Source& s, int height) {
+  const int begin = s.at.first_row << s.doubled, end = (s.at.first_row + s.at.rows) << s.doubled;
+  return {begin > 0 ? begin : 0, end < height ? end : height};
 }
 
 template <class Kernel>
@@ -44,6 +50,8 @@ const char* conv(const Conv& c, void* stream) {
   const Packing packing{c.kernel, c.channels, c.a.channels, c.b.channels};
   ConvArgs p{};
   p.c = c;
+  p.a_held = held_by(c.a, c.height);
+  p.b_held = held_by(c.b, c.height);
   p.a_chunks = (c.a.channels + 15) / 16;
   p.chunks = packing.chunks();
   p.groups = packing.groups();
@@ -64,9 +72,9 @@ const char* conv(const Conv& c, void* stream) {
     }
   }
   switch (packing.group()) {
-    case 16: return launch_conv<ConvAny<E, 16>>(p, ConvAny<E, 16>::shared_bytes(c), stream);
-    case 32: return launch_conv<ConvAny<E, 32>>(p, ConvAny<E, 32>::shared_bytes(c), stream);
-    default: return launch_conv<ConvAny<E, 64>>(p, ConvAny<E, 64>::shared_bytes(c), stream);
+    case 16: return launch_conv<ConvAny<E, 16>>(p, ConvAny<E, 16>::shared_bytes(c.kernel, c.stride), stream);
+    case 32: return launch_conv<ConvAny<E, 32>>(p, ConvAny<E, 32>::shared_bytes(c.kernel, c.stride), stream);
+    default: return launch_conv<ConvAny<E, 64>>(p, ConvAny<E, 64>::shared_bytes(c.kernel, c.stride), stream);
   }
 }
 

@@ -10,8 +10,15 @@ namespace restore {
 constexpr int kWarpRows = 4, kWarpColumns = 2;  // warps of a block, over its tile
 constexpr int kConvThreads = 32 * kWarpRows * kWarpColumns;
 
+// Rows of the window's picture that a source holds.  A band doesn't hold all, and a tile may reach beyond the band: those
+// results are never used, but what they would read isn't there.
+struct Held {
+  int begin, end;
+};
+
 struct ConvArgs {
   Conv c;
+  Held a_held, b_held;
   int a_chunks, chunks;  // of 16 channels
   int groups;            // of output channels
   int blocks_y, blocks_x;
@@ -31,8 +38,9 @@ RESTORE_DEVICE bool find_tile(const ConvArgs& p, int block, TileAt& at) {
   const int part = block % parts;
   block /= parts;
   if (p.c.active != nullptr) {
-    if (block >= *p.c.active_count) return false;
+    if (block >= *p.c.active_count || block >= p.c.active_length) return false;
     block = p.c.active[block];
+    if (block < 0 || block >= p.c.n * p.blocks_y * p.blocks_x) return false;
   }
   at.x0 = block % p.blocks_x * kBlockColumns;
   block /= p.blocks_x;
@@ -91,6 +99,11 @@ RESTORE_DEVICE void stage_eight(void* dst, const Source& s, bool wide, int n, in
   }
 }
 
+RESTORE_DEVICE bool is_known(const Source& s, const Held& held, int n, int y, int x) {
+  if (y < held.begin || y >= held.end) return false;
+  return s.valid == nullptr || s.valid[pixel_at(s.at, s.width, n, y >> s.doubled, x >> s.doubled)] != 0;
+}
+
 // Which pixels of the patch are known, one byte each: bit 0 in a, bit 1 in b.  Outside the picture: none.
 template <int TH>
 RESTORE_DEVICE void stage_validity(const ConvArgs& p, const TileAt& at, const Patch& patch, uint8_t* known, int thread) {
@@ -99,15 +112,9 @@ RESTORE_DEVICE void stage_validity(const ConvArgs& p, const TileAt& at, const Pa
     const int row = i / patch.columns, column = i % patch.columns;
     const int y = at.y0 * c.stride - c.padding + row, x = at.x0 * c.stride - c.padding + column;
     int bits = 0;
-    if (y >= 0 && y < c.height && x >= 0 && x < c.width) {
-      bits = 1;
-      if (c.a.valid != nullptr) {
-        bits = c.a.valid[pixel_at(c.a.at, c.a.width, at.n, y >> c.a.doubled, x >> c.a.doubled)] != 0;
-      }
-      if (c.b.channels > 0) {
-        if (c.b.valid == nullptr) bits |= 2;
-        else if (c.b.valid[pixel_at(c.b.at, c.b.width, at.n, y >> c.b.doubled, x >> c.b.doubled)] != 0) bits |= 2;
-      }
+    if (x >= 0 && x < c.width) {
+      if (is_known(c.a, p.a_held, at.n, y, x)) bits |= 1;
+      if (c.b.channels > 0 && is_known(c.b, p.b_held, at.n, y, x)) bits |= 2;
     }
     store_shared_1(known + patch.slot(row, column), uint8_t(bits));
   }
@@ -125,9 +132,8 @@ RESTORE_DEVICE void stage_chunk(const ConvArgs& p, const TileAt& at, const Patch
     const int row = pixel / patch.columns, column = pixel % patch.columns;
     const int slot = patch.slot(row, column);
     const int y = at.y0 * c.stride - c.padding + row, x = at.x0 * c.stride - c.padding + column;
-    const bool is_known = load_shared_1(known + slot) >> second & 1;
-    stage_eight(stage + half_at(slot, half), source, second ? p.b_wide : p.a_wide, at.n, y, x, channel + half * 8,
-                is_known);
+    const bool there = load_shared_1(known + slot) >> second & 1;
+    stage_eight(stage + half_at(slot, half), source, second ? p.b_wide : p.a_wide, at.n, y, x, channel + half * 8, there);
   }
 }
 

@@ -73,8 +73,8 @@ RESTORE_DEVICE uint32_t ballot(bool v) { return __ballot_sync(0xffffffffu, v); }
 RESTORE_DEVICE int count_bits(uint32_t v) { return __popc(v); }
 RESTORE_DEVICE void barrier() { __syncthreads(); }
 
-// Storage types.  Two neighbours travel in one register; narrowing saturates instead of making infinities, and keeps
-// NaN, so that a broken network is noticed.
+// Storage types.  Two neighbours travel in one register.  Narrowing to fp16 saturates instead of making infinities; NaN
+// stays NaN, so that a broken network is noticed.
 struct Half {
   static RESTORE_DEVICE uint32_t pack(float low, float high) {
     const __half2 pair = __floats2half2_rn(saturate(low), saturate(high));

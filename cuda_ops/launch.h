@@ -1,6 +1,7 @@
 // One way to start a kernel.  A kernel is a struct with
 //   using Args = ...;                                     what a launch is told, passed by value
 //   static constexpr int THREADS, MIN_BLOCKS;             a block, and how many of them a multiprocessor shall hold
+//   static constexpr int MOST_SHARED_BYTES;               that any launch asks for
 //   static RESTORE_DEVICE void run(const Args&, int block, int thread);
 // `launch` returns nullptr, or what the runtime says (static text).  The caller has made the device current: this file
 // never does, since its static CUDA runtime may have another idea of it than torch's.
@@ -24,14 +25,21 @@ const char* launch(const typename Kernel::Args& args, int64_t blocks, int shared
   if (blocks == 0) return nullptr;
   if (blocks > INT32_MAX) return "too many blocks for one launch";
   cudaError_t error = cudaSuccess;
-  if (shared_bytes > 48 * 1024) {
-    error = cudaFuncSetAttribute(start<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes);
+  if constexpr (Kernel::MOST_SHARED_BYTES > 48 * 1024) {
+    // The same values at each launch, so that threads that launch at once don't take them from each other.
+    error = cudaFuncSetAttribute(start<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, Kernel::MOST_SHARED_BYTES);
+    if (error == cudaSuccess) {
+      error = cudaFuncSetAttribute(start<Kernel>, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                   cudaSharedmemCarveoutMaxShared);
+    }
   }
   if (error == cudaSuccess) {
     start<Kernel><<<unsigned(blocks), Kernel::THREADS, shared_bytes, static_cast<cudaStream_t>(stream)>>>(args);
     error = cudaGetLastError();
   }
-  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+  if (error == cudaSuccess) return nullptr;
+  cudaGetLastError();  // or the next launch, a good one, would report it
+  return cudaGetErrorString(error);
 }
 
 }  // namespace restore

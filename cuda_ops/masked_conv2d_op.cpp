@@ -27,8 +27,12 @@ Tensor empty_channels_last(const Tensor& like, std::array<int64_t, 4> size) {
 
 // Pixels lie one after the other, channels side by side: channels_last memory, or a slice of its channels.
 bool has_pixels(const Tensor& t) {
-  return t.stride(1) == 1 && t.stride(3) >= t.size(1) && t.stride(2) == t.stride(3) * t.size(3) &&
-         t.stride(0) == t.stride(2) * t.size(2);
+  // The stride of an axis of one element says nothing.
+  const int64_t n = t.size(0), c = t.size(1), h = t.size(2), w = t.size(3);
+  if (w == 1) return false;  // rare; a copy then
+  const int64_t pixel = t.stride(3);
+  return (c == 1 || t.stride(1) == 1) && pixel >= c && (h == 1 || t.stride(2) == pixel * w) &&
+         (n == 1 || t.stride(0) == pixel * w * h);
 }
 
 Tensor as_pixels(const Tensor& t) {
@@ -237,6 +241,20 @@ void check_pixels(const Tensor& t, const char* name) {
   STD_TORCH_CHECK(has_pixels(t), name, " must be in channels_last memory");
 }
 
+// Blocks run in any order, so what is read must not be written: in one buffer, other channels.
+void check_apart(const Picture& source, const Conv& c) {
+  const char* read = static_cast<const char*>(source.x.const_data_ptr());
+  const char* write = static_cast<const char*>(c.y.data);
+  const int64_t size = 2, pixel = int64_t(c.y.pixel) * size;
+  const int64_t read_bytes = source.n * source.h * source.w * source.pixel * size;
+  const int64_t write_bytes = int64_t(c.n) * c.out_height * c.out_width * pixel;
+  if (read >= write + write_bytes || write >= read + read_bytes) return;
+  const int64_t at = ((read - write) % pixel + pixel) % pixel;  // first channel read, counted from the first written
+  const bool same_pixels = source.pixel == c.y.pixel && at >= c.channels * size &&
+                           at + source.channels * size <= pixel;
+  STD_TORCH_CHECK(same_pixels, "y overlaps what is read");
+}
+
 Residual residual_of(const OptionalTensor& addend, double factor, const Layer& layer, const Tensor& y) {
   Residual r;
   if (!addend.has_value()) return r;
@@ -288,6 +306,11 @@ void masked_conv2d_into(Tensor y, OptionalTensor valid_out, int64_t at_channel, 
   c.first = residual_of(first, first_factor, layer, y);
   c.second = residual_of(second, second_factor, layer, y);
   c.active = ints_of(active, y, 0);
+  c.active_length = active.has_value() ? int(active->size(0)) : 0;
+  check_apart(layer.x, c);
+  if (layer.skip) check_apart(*layer.skip, c);
+  STD_TORCH_CHECK(c.y.valid == nullptr || (c.y.valid != c.a.valid && c.y.valid != c.b.valid),
+                  "valid_out must not be what is read");
   c.active_count = ints_of(active_count, y, 1);
   run_on_tensor_cores(c, layer);
 }

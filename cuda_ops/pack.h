@@ -19,7 +19,7 @@ struct PackArgs {
 
 struct Pack {
   using Args = PackArgs;
-  static constexpr int THREADS = 256, MIN_BLOCKS = 1;
+  static constexpr int THREADS = 256, MIN_BLOCKS = 1, MOST_SHARED_BYTES = 0;
 
   static RESTORE_DEVICE void run(const Args& p, int block, int thread) {
     const int taps = p.shape.kernel * p.shape.kernel, group = p.shape.group(), pairs = group / 16;

@@ -40,7 +40,7 @@ struct FoldArgs {
 template <class E>
 struct Fold {
   using Args = FoldArgs;
-  static constexpr int THREADS = 256, MIN_BLOCKS = 1;
+  static constexpr int THREADS = 256, MIN_BLOCKS = 1, MOST_SHARED_BYTES = 0;
 
   static RESTORE_DEVICE void run(const Args& p, int block, int thread) {
     const int64_t i = int64_t(block) * THREADS + thread;  // 8 channels of one pixel
@@ -150,7 +150,7 @@ inline const char* dense_block(const RrdbCall& call, const Plan& plan, Reader& r
       c.y = write(to, pixel, all);
     }
   }
-  const int strip = call.strip_rows > 0 ? call.strip_rows : plan.height + 4;
+  const int strip = call.strip_rows > 0 && call.strip_rows < plan.height ? call.strip_rows : plan.height + 4;
   for (int end = strip; end - strip < plan.height + 4; end += strip) {
     for (int k = 0; k < 5; ++k) {
       Conv& c = layers[k];

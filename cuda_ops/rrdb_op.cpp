@@ -16,6 +16,8 @@ Tensor rrdb_on_cuda(const Tensor& image, const Tensor& weights, const Tensor& si
   STD_TORCH_CHECK(layout == kFragments, "the kernels read weights packed as fragments");
   STD_TORCH_CHECK(shape.size() == 6, "shape must be (blocks, features, growth, doublings, fold, channels)");
   for (const int64_t size : shape) STD_TORCH_CHECK(size >= 0 && size < 4096, "a network of impossible size");
+  STD_TORCH_CHECK(shape[4] <= 16 && shape[5] <= 64, "a network of impossible size");
+  STD_TORCH_CHECK(strip_rows >= 0 && strip_rows <= INT32_MAX, "strip_rows must be 0 or more");
   STD_TORCH_CHECK(shape[1] > 0 && shape[2] > 0 && shape[3] <= 4 && shape[4] > 0 && shape[5] > 0, "an empty network");
   STD_TORCH_CHECK(image.dim() == 4 && image.scalar_type() == ScalarType::Float, "image must be (N, C, H, W) float32");
   STD_TORCH_CHECK(weights.scalar_type() == ScalarType::Half || weights.scalar_type() == ScalarType::BFloat16,

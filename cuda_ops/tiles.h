@@ -85,7 +85,7 @@ template <class P, class E>
 struct Gather {
   using Args = GatherTiles;
   using To = Stored<E>;
-  static constexpr int THREADS = 128, MIN_BLOCKS = 1;
+  static constexpr int THREADS = 128, MIN_BLOCKS = 1, MOST_SHARED_BYTES = 0;
 
   static RESTORE_BOTH int groups(const Args& p) { return (p.channels + To::PER_16_BYTES - 1) / To::PER_16_BYTES; }
   // Blocks of threads for one row of a tile.
@@ -155,7 +155,7 @@ template <class P, class E>
 struct Scatter {
   using Args = ScatterTiles;
   using From = Stored<E>;
-  static constexpr int THREADS = 128, MIN_BLOCKS = 1;
+  static constexpr int THREADS = 128, MIN_BLOCKS = 1, MOST_SHARED_BYTES = 0;
   static constexpr int CHANNELS = 4;  // at once
 
   static RESTORE_BOTH int64_t pieces(const Args& p) { return (int64_t(p.width) + THREADS - 1) / THREADS; }

@@ -437,7 +437,8 @@ template <class Kernel>
 const char* launch(const typename Kernel::Args& args, int64_t blocks, int shared_bytes, void* /*stream*/) {
   static_assert(Kernel::THREADS % emulator::kWarp == 0, "whole warps");
   constexpr int kMostSharedBytes = 99 * 1024;  // of compute capability 8.6, 8.9 and 12.0; others have more
-  if (shared_bytes > kMostSharedBytes) return "too much shared memory for some of the targets";
+  static_assert(Kernel::MOST_SHARED_BYTES <= kMostSharedBytes, "too much shared memory for some of the targets");
+  if (shared_bytes > Kernel::MOST_SHARED_BYTES) return "more shared memory than the kernel says";
   for (int64_t b = 0; b < blocks; ++b) {
     emulator::run_block(Kernel::THREADS, shared_bytes, [&](int thread) { Kernel::run(args, int(b), thread); });
   }

@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -77,9 +78,29 @@ LIBRARY = _load()
 
 def kernels_run_on(device: torch.device) -> bool:
     """The compiled CUDA kernels serve this device."""
-    if device.type != "cuda" or "cuda" not in LIBRARY.facts:
-        return False
-    return torch.cuda.get_device_capability(device) >= OLDEST_CUDA
+    return device.type == "cuda" and not _why_not_on(device.index if device.index is not None else -1)
+
+
+@cache
+def _why_not_on(index: int) -> str:
+    """Why the kernels don't run on a CUDA device (-1: the current one), for people; empty if they do.
+
+    The library brings its own CUDA runtime: one that is newer than the driver, or that was built for other devices,
+    says so here, and not in the middle of a run.
+    """
+    if LIBRARY.path is None:
+        return LIBRARY.why_not
+    if "cuda" not in LIBRARY.facts:
+        return "no CUDA compiler at install"
+    with torch.cuda.device(index):
+        major, minor = torch.cuda.get_device_capability()
+        if (major, minor) < OLDEST_CUDA:
+            oldest = ".".join(map(str, OLDEST_CUDA))
+            return f"the kernels need compute capability {oldest}, this device has {major}.{minor}"
+        ask = ctypes.CDLL(str(LIBRARY.path)).restore_ops_cuda_error
+        ask.restype = ctypes.c_char_p
+        complaint = ask()
+    return "" if complaint is None else f"the compiled kernels don't start: {complaint.decode()}"
 
 
 def kernels(device: str = "cpu") -> dict[str, str]:
@@ -95,10 +116,7 @@ def _kernel_on(device: torch.device, on_cpu: str, on_cuda: str) -> str:
         return on_cpu or "torch reference: the CPU has no kernel of its own here"
     if device.type != "cuda":
         return f"torch reference: no kernel for {device.type}"
-    if "cuda" not in LIBRARY.facts:
-        return "torch reference: no CUDA compiler at install"
+    if why_not := _why_not_on(device.index if device.index is not None else -1):
+        return f"torch reference: {why_not}"
     major, minor = torch.cuda.get_device_capability(device)
-    if not kernels_run_on(device):
-        oldest = ".".join(map(str, OLDEST_CUDA))
-        return f"torch reference: the kernels need compute capability {oldest}, {device} has {major}.{minor}"
     return f"CUDA kernel (sm_{major}{minor}): {on_cuda}"

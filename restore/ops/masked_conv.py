@@ -104,25 +104,22 @@ def masked_conv2d_into(
 
     Beyond that function's arguments:
 
-        y: (N, C', H', W') of x's type in channels_last memory.  May be x's own buffer: a dense block whose every layer
-            reads the first C channels and writes the next K needs no torch.cat.
+        y: (N, C', H', W') of x's type in channels_last memory.  May be x's own buffer, where other channels of it are
+            read: a dense block whose every layer reads the first C channels and writes the next K needs no torch.cat.
         valid: None: an ordinary convolution with a border of zeros.
         valid_out: (N, 1, H', W'), bool: written where given.
         residuals: up to two (addend, factor), in order: y = addend + factor * y.  (N, K, H', W') of x's type; K even.
         active: (list, count) of `active_blocks`, int32 on x's device: only these blocks of BLOCK_PX output pixels are
             computed, the rest of y stays as it was.  The count is read on the device when the kernel runs.
     """
-    known = x.new_ones((x.shape[0], 1, *x.shape[2:]), dtype=torch.bool) if valid is None else valid
-    if skip is not None and valid is None:
-        skip_known: Tensor | None = skip.new_ones((skip.shape[0], 1, *skip.shape[2:]), dtype=torch.bool)
-    else:
-        skip_known = skip_valid
-    _check(x, known, weight, bias, stride, padding, skip, skip_known, doubled, slope)
+    _check(x, valid, weight, bias, stride, padding, skip, skip_valid, doubled, slope)
     shape = out_shape(x, weight, stride, padding, doubled)
     if (y.shape[0], *y.shape[2:]) != (shape[0], *shape[2:]) or not 0 <= at_channel <= y.shape[1] - shape[1]:
         raise ValueError(f"y {tuple(y.shape)} has no room for {shape} at channel {at_channel}")
-    if y.dtype != x.dtype:
-        raise ValueError(f"y must be of x's type {x.dtype}, got {y.dtype}")
+    if y.dtype != x.dtype or not y.is_contiguous(memory_format=torch.channels_last):
+        raise ValueError(f"y must be of x's type {x.dtype} and in channels_last memory, got {y.dtype}, {y.stride()}")
+    if valid is None and valid_out is not None:
+        raise ValueError("valid_out comes of valid, which is None")
     if valid_out is not None and (valid_out.shape != (shape[0], 1, *shape[2:]) or valid_out.dtype != torch.bool):
         raise ValueError(f"valid_out must be bool of {(shape[0], 1, *shape[2:])}, got {tuple(valid_out.shape)}")
     if len(residuals) > 2 or (residuals and shape[1] % 2):
@@ -130,6 +127,8 @@ def masked_conv2d_into(
     for addend, _ in residuals:
         if tuple(addend.shape) != shape or addend.dtype != x.dtype:
             raise ValueError(f"a residual must be {shape} {x.dtype}, got {tuple(addend.shape)} {addend.dtype}")
+    if 0 in shape:
+        return
     if active is not None and any(t.dtype != torch.int32 or t.dim() != 1 for t in active):
         raise ValueError("active must be two int32 vectors: a list and its count")
     (first, first_factor), (second, second_factor) = (*residuals, (None, 1.0), (None, 1.0))[:2]
@@ -147,7 +146,7 @@ def masked_conv2d_into(
 
 def _check(
     x: Tensor,
-    valid: Tensor,
+    valid: Tensor | None,
     weight: Tensor,
     bias: Tensor | None,
     stride: int,
@@ -159,17 +158,19 @@ def _check(
 ) -> None:
     if x.dim() != 4 or x.dtype not in _TYPES:
         raise ValueError(f"x must be (N, C, H, W) of a floating type, got {tuple(x.shape)} {x.dtype}")
-    _check_validity("valid", valid, x)
+    if valid is not None:
+        _check_validity("valid", valid, x)
     height, width = (2 * s if doubled else s for s in x.shape[2:])
     channels = x.shape[1]
-    if (skip is None) != (skip_valid is None):
-        raise ValueError("skip and skip_valid come together")
-    if skip is not None and skip_valid is not None:
+    if (skip_valid is not None) != (skip is not None and valid is not None):
+        raise ValueError("skip_valid comes with skip, and with valid")
+    if skip is not None:
         if skip.dim() != 4 or (skip.shape[0], *skip.shape[2:]) != (x.shape[0], height, width) or skip.dtype != x.dtype:
             raise ValueError(
                 f"skip must be ({x.shape[0]}, S, {height}, {width}) {x.dtype}, got {tuple(skip.shape)} {skip.dtype}"
             )
-        _check_validity("skip_valid", skip_valid, skip)
+        if skip_valid is not None:
+            _check_validity("skip_valid", skip_valid, skip)
         channels += skip.shape[1]
     if weight.dim() != 4 or weight.shape[1] != channels or weight.dtype != x.dtype:
         raise ValueError(f"weight {tuple(weight.shape)} {weight.dtype} does not fit {channels} channels of {x.dtype}")
@@ -177,7 +178,7 @@ def _check(
         raise ValueError(f"bias {tuple(bias.shape)} {bias.dtype} does not fit {weight.shape[0]} filters of {x.dtype}")
     if stride < 1 or padding < 0:
         raise ValueError(f"stride must be >= 1 and padding >= 0, got {stride} and {padding}")
-    if slope < 0:
+    if not slope >= 0:
         raise ValueError(f"slope must be >= 0, got {slope}: its sign tells the gradient which side a result is on")
     if min(size + 2 * padding - kernel for size, kernel in zip((height, width), weight.shape[2:], strict=True)) < 0:
         raise ValueError(f"a kernel of {tuple(weight.shape[2:])} is larger than the padded picture")

@@ -51,7 +51,7 @@ class Conv(ctypes.Structure):
         ("weights", ctypes.c_void_p), ("bias", ctypes.c_void_p), ("slope", ctypes.c_float),
         ("first", Residual), ("second", Residual), ("y", Target),
         *((name, ctypes.c_int) for name in ("out_height", "out_width", "channels", "row_begin", "row_end")),
-        ("active", ctypes.c_void_p), ("active_count", ctypes.c_void_p),
+        ("active", ctypes.c_void_p), ("active_count", ctypes.c_void_p), ("active_length", ctypes.c_int),
     )  # fmt: skip
 
 
@@ -219,7 +219,7 @@ def convolve(emulator: Emulator, case: Case, seed: int = 0) -> tuple[Tensor, Ten
     c.row_begin, c.row_end = case.rows or (0, out_h)
     count = torch.tensor([case.active_count], dtype=torch.int32)
     if case.active is not None:
-        c.active, c.active_count = case.active.data_ptr(), count.data_ptr()
+        c.active, c.active_count, c.active_length = case.active.data_ptr(), count.data_ptr(), len(case.active)
     run = emulator.call(emulator.library.emulate_conv, ctypes.byref(c), int(case.x.dtype == torch.bfloat16), seed=seed)
     return y, valid, run
 

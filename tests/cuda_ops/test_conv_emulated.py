@@ -193,6 +193,17 @@ def test_only_listed_blocks_are_computed(emulator: Emulator, filters: int) -> No
     assert (inner[~done] == GUARD).all()
 
 
+def test_a_list_that_lies_writes_nothing_where_it_should_not(emulator: Emulator) -> None:
+    layer = case((1, 20, 40), filters=32, channels=16)
+    layer.active = torch.tensor([0, -1, 4, 1 << 30], dtype=torch.int32)  # of 2 x 2
+    layer.active_count = 99
+    y, _, run = convolve(emulator, layer)
+    run.assert_clean()
+    assert (y[0, :16, :32, 16:48] != GUARD).any()
+    assert (y[0, 16:] == GUARD).all()
+    assert (y[0, :, 32:] == GUARD).all()
+
+
 def test_rows_outside_the_range_stay_as_they_were(emulator: Emulator) -> None:
     layer = case((2, 40, 33), filters=32, channels=16)
     layer.rows = (7, 29)

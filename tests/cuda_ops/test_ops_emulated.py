@@ -85,6 +85,13 @@ exact = torch.nn.functional.conv2d(before[:, :32].double(), w.double(), None, 1,
 close(dense[:, 32:], torch.nn.functional.leaky_relu(exact, 0.2))
 assert torch.equal(dense[:, :32], before[:, :32])
 
+try:
+    ops.masked_conv2d_into(dense, dense[:, :32], None, w, None, at_channel=31, padding=1)
+except RuntimeError as error:
+    assert "overlaps" in str(error)
+else:
+    raise AssertionError("channels that are read were written")
+
 # A whole network.
 shape = rrdb.RrdbShape(1, 16, 16, 1, 2, 3)
 state = {}

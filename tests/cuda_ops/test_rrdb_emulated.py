@@ -100,10 +100,14 @@ def test_address_and_undefined_behaviour_sanitizers_find_nothing(tmp_path: Path)
     library = build(tmp_path, "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
     program = (
         "import sys; sys.path[:0] = sys.argv[1:3]; from pathlib import Path; import torch; import emulated;"
-        "from test_conv_emulated import case, check, decoder;"
+        "from test_conv_emulated import case, check, decoder; import test_rrdb_emulated as whole;"
         "emulator = emulated.Emulator(Path(sys.argv[3]));"
         "check(emulator, case((1, 3, 9), channels=16, masked=True)); check(emulator, decoder());"
-        "check(emulator, case((1, 5, 9), channels=3, filters=5, kernel=5, masked=True)); print('clean')"
+        "check(emulator, case((1, 5, 9), channels=3, filters=5, kernel=5, masked=True));"
+        # Bands: the last tile of one reaches beyond what its source holds.
+        "shape = whole.RrdbShape(1, 16, 16, 1, 1, 3); state = whole.random_state(shape);"
+        "network = whole.packed(state, shape, torch.float16);"
+        "emulator.rrdb(torch.rand(1, 3, 11, 8), network, 3, 4)[1].assert_clean(); print('clean')"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(Path(__file__).parent), str(CUDA_OPS.parent), str(library)],

@@ -279,7 +279,7 @@ def test_only_active_blocks_are_written() -> None:
 
 def test_inputs_that_do_not_fit_are_refused_with_their_shapes() -> None:
     x, valid, weight, bias = case()
-    wrong: list[tuple[str, tuple[Tensor, Tensor, Tensor, Tensor], dict[str, int]]] = [
+    wrong: list[tuple[str, tuple[Tensor, Tensor, Tensor, Tensor], dict[str, Any]]] = [
         ("soft mask", (x, valid.float(), weight, bias), {}),
         ("valid must be", (x, valid[:, :, 1:], weight, bias), {}),
         ("valid must be", (x, valid.expand(-1, 5, -1, -1), weight, bias), {}),
@@ -288,12 +288,32 @@ def test_inputs_that_do_not_fit_are_refused_with_their_shapes() -> None:
         ("bias", (x, valid, weight, bias[1:]), {}),
         ("x must be", (x.int(), valid, weight, bias), {}),
         ("stride", (x, valid, weight, bias), {"stride": 0}),
+        ("slope", (x, valid, weight, bias), {"slope": float("nan")}),
+        ("skip_valid comes", (x, valid, weight, bias), {"skip": x}),
         ("padding", (x, valid, weight, bias), {"padding": -1}),
         ("larger than", (x[:, :, :2], valid[:, :, :2], weight, bias), {}),
     ]
     for message, arguments, options in wrong:
         with pytest.raises(ValueError, match=message):
             ops.masked_conv2d(*arguments, **options)
+
+
+def test_a_buffer_that_does_not_fit_is_refused() -> None:
+    x, valid, weight, bias = case()
+    y = torch.zeros(2, 8, 11, 13).contiguous(memory_format=torch.channels_last)
+    seen = torch.zeros(2, 1, 11, 13, dtype=torch.bool)
+    for message, target, options in (
+        ("no room", y, {"at_channel": 3}),
+        ("channels_last", y.contiguous(), {}),
+        ("type", y.double(), {}),
+        ("residual", y, {"residuals": ((y, 1.0),)}),
+        ("int32", y, {"active": (torch.zeros(3), torch.zeros(1))}),
+        ("valid_out must", y, {"valid_out": seen[:1]}),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ops.masked_conv2d_into(target, x, valid, weight, bias, padding=1, **options)
+    with pytest.raises(ValueError, match="valid_out comes of valid"):
+        ops.masked_conv2d_into(y, x, None, weight, bias, padding=1, valid_out=seen)
 
 
 def test_the_compiled_kernel_checks_what_python_did_not(compiled: ops.CompiledLibrary) -> None:

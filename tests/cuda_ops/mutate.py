@@ -1,0 +1,141 @@
+"""Plants bugs in the kernels, one at a time, and checks that the emulated tests notice each: `make mutants`.
+
+A test that never fails proves nothing.  Every mutant below is a mistake that is easily made in such a kernel; most of
+them give right numbers on some GPU on some day.  Takes some minutes; not part of `make test`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CUDA_OPS = HERE.parents[1] / "cuda_ops"
+
+QUICK = """
+import sys
+sys.path[:0] = sys.argv[1:3]
+from pathlib import Path
+import torch
+import emulated
+from test_conv_emulated import case, check, decoder
+from test_rrdb_emulated import RrdbShape, exact, packed, random_state
+emulator = emulated.Emulator(Path(sys.argv[3]))
+for masked in (False, True):
+    check(emulator, case((1, 17, 33), channels=64, buffer=96, masked=masked))
+    check(emulator, case((2, 9, 34), channels=48, filters=64, masked=masked))
+    odd = case((1, 13, 37), kernel=5, channels=20, filters=40, masked=masked)
+    odd.stride = 2
+    check(emulator, odd)
+empty = case((1, 6, 9), masked=True)
+empty.valid.zero_()
+check(emulator, empty)
+check(emulator, decoder())
+added = case((1, 9, 34), filters=64, channels=16)
+wide = [torch.randn(1, 9, 34, 64).half() for _ in range(2)]
+added.residuals = list(zip(wide, (0.2, 0.5)))
+check(emulator, added)
+listed = case((1, 40, 70), channels=16)
+listed.active, listed.active_count = torch.tensor([1, 5, 0], dtype=torch.int32), 2
+y, _, run = emulated.convolve(emulator, listed)
+run.assert_clean()
+assert (y[0, :16, :32] == emulated.GUARD).all() and (y[0, :16, 32:64, 16:48] != emulated.GUARD).any()
+shape = RrdbShape(1, 16, 16, 1, 1, 3)
+state, image = random_state(shape), torch.rand(1, 3, 18, 20)
+network = packed(state, shape, torch.float16)
+whole, run = emulator.rrdb(image, network)
+run.assert_clean()
+wanted = exact(state, shape, torch.float16, image)
+assert (whole - wanted).norm() <= 2e-3 * wanted.norm()
+parts, run = emulator.rrdb(image, network, 7, 5)
+run.assert_clean()
+assert torch.equal(parts, whole)
+"""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    what: str
+    file: str
+    right: str
+    wrong: str
+
+
+MUTANTS = (
+    Mutant("no barrier in the main loop", "conv3x3.h", "      barrier();                  // for everyone", "      // "),
+    Mutant("waits for one group of copies too few", "conv3x3.h", "wait_copies<STAGES - 2>()", "wait_copies<STAGES - 1>()"),
+    Mutant("a slot is overwritten too early", "conv3x3.h", "next % STAGES *", "(next + 1) % STAGES *"),
+    Mutant("no barrier after validity", "conv3x3.h", "thread);\n      barrier();", "thread);"),
+    Mutant("one weight copy short", "conv3x3.h", "i < B_BYTES / 16;", "i < B_BYTES / 16 - 1;"),
+    Mutant("filter rows and columns swapped", "conv3x3.h", "((r * 3 + s) * PAIRS + j)", "((s * 3 + r) * PAIRS + j)"),
+    Mutant("shared memory a slot too small", "conv3x3.h", "SHARED_BYTES = STAGES *", "SHARED_BYTES = (STAGES - 1) *"),
+    Mutant("halo off by one column", "conv3x3.h", "x = at.x0 - c.padding +", "x = at.x0 - c.padding + 1 +"),
+    Mutant("no guard at the upper border", "conv3x3.h", "inside = y >= p.a_held.begin && y <", "inside = y <"),
+    Mutant("halves alternate on one side only", "conv3x3.h", "a_at + half_at(slot, lane_half)", "a_at + slot * 32 + lane_half * 16"),
+    Mutant("fragment halves swapped", "conv3x3.h", "lane_half = lane >> 4;", "lane_half = 1 - (lane >> 4);"),
+    Mutant("no alternating halves: right, but slow", "conv_tile.h", "((half ^ ((slot >> 2) & 1)) << 4)", "(half << 4)"),
+    Mutant("stride 2 without sorting columns: right, but slow", "conv_tile.h", "(stride == 2 ? (column & 1) * half + (column >> 1) : column)", "column"),
+    Mutant("a hole is read", "conv_tile.h", "load_shared_1(known + slot) >> second & 1;", "load_shared_1(known + slot) != 0;"),
+    Mutant("channels beyond the source are read", "conv_tile.h", "left < 8 ? left : 8;", "8;"),
+    Mutant("sources count alike", "conv_tile.h", "in_b * c.b.channels;", "in_b * c.a.channels;"),
+    Mutant("an empty window has a ratio", "conv_tile.h", "sum > 0 ? float(all) / float(sum) : 0.f", "float(all) / float(sum)"),
+    Mutant("an empty window gets the bias", "conv_epilogue.h", "c.bias != nullptr && window.any &&", "c.bias != nullptr &&"),
+    Mutant("no guard at the right border", "conv_epilogue.h", "oy < c.row_end && ox < c.out_width", "oy < c.row_end"),
+    Mutant("no guard at the lower border", "conv_epilogue.h", "oy < c.row_end && ox < c.out_width", "ox < c.out_width"),
+    Mutant("a shuffle inside a branch", "conv_epilogue.h", "      if (c.y.single) continue;", "      if (c.y.single || !inside) continue;"),
+    Mutant("residuals in the other order", "conv_epilogue.h", "add_residual<E>(y, c.first, first,", "add_residual<E>(y, c.second, first,"),
+    Mutant("channels beyond the result are written", "conv_epilogue.h", "p.y_wide && channel + 8 <= c.channels", "p.y_wide"),
+    Mutant("the count of the list is ignored", "conv_tile.h", "block >= *p.c.active_count || ", ""),
+    Mutant("a chunk is staged before the last one is read", "conv_any.h", "      wait_copies<0>();\n      barrier();", "      wait_copies<0>();"),
+    Mutant("layers of a strip run one row too far", "rrdb.h", "first = end - strip - k, last = end - k;", "first = end - strip - k + 1, last = end - k + 1;"),
+    Mutant("a band computes a row too few", "rrdb.h", "rows[i + 1].rows + 1;", "rows[i + 1].rows;"),
+    Mutant("the second residual is the wrong buffer", "rrdb.h", "dense[2], dense[b], dense[a], stream)", "dense[2], dense[b], dense[b], stream)"),
+)  # fmt: skip
+
+
+def survives(mutant: Mutant, folder: Path) -> str | None:
+    """None: noticed; else why it was not."""
+    source = folder / "cuda_ops"
+    shutil.copytree(CUDA_OPS, source)
+    target = source / mutant.file
+    text = target.read_text()
+    if text.count(mutant.right) < 1:
+        return "the line to break isn't there any more"
+    target.write_text(text.replace(mutant.right, mutant.wrong))
+    sys.path.insert(0, str(HERE))
+    from emulated import build
+
+    try:
+        library = build(folder, source=source)
+    except AssertionError:
+        return None  # the compiler noticed
+    command = [sys.executable, "-c", QUICK, str(HERE), str(CUDA_OPS.parent), str(library)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    except subprocess.TimeoutExpired:
+        return None
+    if done.returncode == 0:
+        return "all tests passed"
+    print(f"         {(done.stderr.strip().splitlines() or [f'exit code {done.returncode}'])[-1][:120]}")
+    return None
+
+
+def main() -> None:
+    wanted = [m for m in MUTANTS if not sys.argv[1:] or any(word in m.what for word in sys.argv[1:])]
+    escaped = 0
+    for mutant in (Mutant("nothing", "conv3x3.h", "#pragma once", "#pragma once"), *wanted):
+        with tempfile.TemporaryDirectory() as folder:
+            why = survives(mutant, Path(folder))
+        right = (why is None) != (mutant.what == "nothing")
+        escaped += not right
+        print(f"{'as it should be' if right else 'WRONG'}: {mutant.what}: {why or 'noticed'}", flush=True)
+    print(f"{len(wanted)} bugs planted, {escaped} wrong answers")
+    sys.exit(int(escaped > 0))
+
+
+if __name__ == "__main__":
+    main()
