@@ -25,10 +25,13 @@ class TileTooLargeError(Exception):
 class Request:
     """One tile on its way through the network."""
 
-    tile: Tensor
-    """(3, h, w) float32 in [0, 1], on the CPU."""
-    deliver: Callable[[Tensor], None]
-    """Called with (3, s*h, s*w) float32 on the device."""
+    shape: tuple[int, int]
+    """(h, w)."""
+    load: Callable[[], Tensor]
+    """Gives (3, h, w) float32 in [0, 1] on the device.  Called when the tile's batch runs, and again if that has to be
+    repeated: a waiting tile takes no memory, and what crosses to the device is its pixels in the file's own type."""
+    deliver: Callable[[Tensor, Tensor], None]
+    """Called with the answer (3, s*h, s*w) and what `load` gave, both float32 on the device."""
     fail: Callable[[TileTooLargeError], None]
     """Called instead of `deliver` when the tile doesn't fit."""
 
@@ -46,7 +49,7 @@ class Batcher:
         self._buckets: OrderedDict[tuple[int, int], list[Request]] = OrderedDict()
 
     def add(self, request: Request) -> None:
-        shape = (int(request.tile.shape[1]), int(request.tile.shape[2]))
+        shape = request.shape
         bucket = self._buckets.setdefault(shape, [])
         bucket.append(request)
         if len(bucket) >= self._count(shape):
@@ -73,12 +76,12 @@ class Batcher:
         return max(1, min(self._most, self._batch_px // (shape[0] * shape[1])))
 
     def _run(self, requests: list[Request]) -> None:
-        shape = (int(requests[0].tile.shape[1]), int(requests[0].tile.shape[2]))
+        shape = requests[0].shape
         while requests:
             count = self._count(shape)
             head, requests = requests[:count], requests[count:]
             try:
-                answers = self._infer(head, count)
+                sources, answers = self._infer(head, count)
             except torch.OutOfMemoryError as error:
                 _release_memory(self._model.device)
                 if count > 1:
@@ -87,15 +90,16 @@ class Batcher:
                 else:
                     head[0].fail(TileTooLargeError(str(error).splitlines()[0]))
                 continue
-            for request, answer in zip(head, answers, strict=False):
-                request.deliver(answer)
+            for request, answer, source in zip(head, answers, sources, strict=False):
+                request.deliver(answer, source)
 
-    def _infer(self, requests: list[Request], count: int) -> Tensor:
-        batch = torch.zeros((count, *requests[0].tile.shape), dtype=torch.float32)
+    def _infer(self, requests: list[Request], count: int) -> tuple[Tensor, Tensor]:
+        """(what the network was given, what it answered)."""
+        batch = torch.zeros((count, 3, *requests[0].shape), dtype=torch.float32, device=self._model.device)
         for i, request in enumerate(requests):
-            batch[i] = request.tile
+            batch[i] = request.load()
         with torch.inference_mode():
-            return self._model.net(batch.to(self._model.device, non_blocking=True))
+            return batch, self._model.net(batch)
 
 
 def _release_memory(device: str) -> None:

@@ -5,8 +5,9 @@ for alpha and for each further channel.  Every plane comes with its way back, ti
 
     Image --split--> Plane --patch--> to_network --(3, h, w) in [0, 1]--> network --> from_network --> own number type
 
-Floats exist only between `to_network` and `from_network`.  Where nobody would see a plane's result, or where it is
-known beforehand, `needed` says so, and the source itself is laid there (`fill_source`).
+Floats exist only between `to_network` and `from_network`, on the device: what travels there and back is in the file's
+own type.  Where nobody would see a plane's result, or where it is known beforehand, `needed` says so, and the source
+itself is laid there (`fill_source`).
 """
 
 from __future__ import annotations
@@ -138,14 +139,19 @@ def _is_constant(data: Pixels) -> bool:
     return all(bool((data[start : start + _BAND_ROWS] == first).all()) for start in bands)
 
 
-def to_network(patch: Pixels, plane: Plane) -> Tensor:
-    """(h, w, 1 or 3) of the file's type -> (3, h, w) float32 in [0, 1], on the CPU."""
-    return plane.curve.forward(_numbers(patch, plane.curve)).expand(3, -1, -1)
+def to_network(patch: Pixels, plane: Plane, device: str | torch.device = "cpu") -> Tensor:
+    """(h, w, 1 or 3) of the file's type -> (3, h, w) float32 in [0, 1], on `device`."""
+    return plane.curve.forward(_numbers(patch, plane.curve, device)).expand(3, -1, -1)
 
 
-def _numbers(patch: Pixels, curve: Curve) -> Tensor:
+def _moved(patch: Pixels, device: str | torch.device) -> Tensor:
+    """(h, w, C) of the file's type -> (C, h, w) float32: it travels in its own type and becomes numbers there."""
+    return torch.from_numpy(np.ascontiguousarray(patch)).to(device).to(torch.float32).permute(2, 0, 1)
+
+
+def _numbers(patch: Pixels, curve: Curve, device: str | torch.device) -> Tensor:
     """(h, w, C) of the file's type -> (C, h, w) float32, finite: a NaN would make everything around it NaN."""
-    values = torch.from_numpy(np.ascontiguousarray(patch).astype(np.float32)).permute(2, 0, 1)
+    values = _moved(patch, device)
     if patch.dtype.kind != "f":
         return values
     values = values.clamp(curve.low, curve.peak)  # infinity, too; NaN stays NaN
@@ -176,7 +182,7 @@ def from_network(
             answer = correct(
                 source,
                 answer,
-                weight=None if weight is None else _unit(weight).to(answer.device),
+                weight=None if weight is None else _unit(weight, answer.device),
                 linear=plane.linear,
                 fix=step.color_fix is ColorFix.AUTO,
                 keep_grain=step.keep_grain,
@@ -190,7 +196,7 @@ def from_network(
         answer = (answer > 0.5).to(answer.dtype)
     values = plane.curve.back(answer.clamp(0.0, 1.0))
     if plane.kind is Kind.DATA:
-        values = _within_neighbours(values, _numbers(patch, plane.curve).to(values.device))
+        values = _within_neighbours(values, _numbers(patch, plane.curve, values.device))
     return _to_own_type(values, patch)
 
 
@@ -200,7 +206,7 @@ def _to_own_type(values: Tensor, patch: Pixels) -> Pixels:
     if patch.dtype == np.uint8:
         return values.round().to(torch.uint8).cpu().numpy()
     if patch.dtype == np.uint16:
-        return values.round().to(torch.int32).cpu().numpy().astype(np.uint16)
+        return values.round().to(torch.int32).to(torch.uint16).cpu().numpy()
     result = values.cpu().numpy().astype(patch.dtype)
     broken = ~np.isfinite(patch)
     if broken.any():  # NaN and infinity survive, enlarged: they mean something to whoever wrote them
@@ -210,8 +216,8 @@ def _to_own_type(values: Tensor, patch: Pixels) -> Pixels:
     return result
 
 
-def _unit(weight: Pixels) -> Tensor:
-    values = torch.from_numpy(weight.astype(np.float32)).permute(2, 0, 1)
+def _unit(weight: Pixels, device: str | torch.device) -> Tensor:
+    values = _moved(weight, device)
     return values / float(np.iinfo(weight.dtype).max) if weight.dtype.kind == "u" else values.clamp(0.0, 1.0)
 
 

@@ -229,21 +229,21 @@ class Upscaler:
     def _request(self, work: _Work[Key], plane: Plane, tile: Tile, canvas: Pixels, wraps: tuple[bool, bool]) -> Request:
         patch = gather(plane.pixels, tile.read, wraps)
         weight = None if plane.weight is None else gather(plane.weight, tile.read, wraps)
-        source = to_network(patch, plane)
         attempt = work.attempt
 
-        def deliver(answer: Tensor) -> None:
+        def deliver(answer: Tensor, source: Tensor) -> None:
             if work.attempt != attempt or work.error is not None:
                 return
             try:
-                result = from_network(answer, source.to(answer.device), patch, weight, plane, self._step)
+                result = from_network(answer, source, patch, weight, plane, self._step)
             except ImageError as error:
                 work.error = error
                 return
             sew(canvas, result, tile, self._model.scale, plane.channels)
             work.waiting -= 1
 
-        return Request(source, deliver, partial(_mark_too_large, work, attempt))
+        load = partial(to_network, patch, plane, self._model.device)
+        return Request(patch.shape[:2], load, deliver, partial(_mark_too_large, work, attempt))
 
     def _restart_smaller(self, in_flight: list[_Work[Key]]) -> None:
         for work in in_flight:

@@ -31,8 +31,9 @@ class Collected:
     def request(self, number: int, side: int = 8) -> Request:
         tile = torch.full((3, side, side), float(number))
         return Request(
-            tile,
-            lambda answer: self.answers.__setitem__(number, answer.clone()),
+            (side, side),
+            lambda: tile,
+            lambda answer, source: self.answers.__setitem__(number, answer.clone()),
             lambda error: self.too_large.append(number),
         )
 
