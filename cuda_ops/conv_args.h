@@ -59,7 +59,8 @@ struct Conv {
   Target y;
   int out_height = 0, out_width = 0, channels = 0;
   int row_begin = 0, row_end = 0;        // output rows to compute
-  const int32_t* active = nullptr;       // blocks to compute, counted over (n, rows of blocks, columns of blocks)
+  const int32_t* active = nullptr;       // blocks to compute, counted over (n, rows of blocks, columns of blocks), the
+                                         // first row of them at row_begin
   const int32_t* active_count = nullptr;  // one number, on the device: graphs replay with another one
   int active_length = 0;                  // of the list; the count may not be trusted
 };

@@ -19,7 +19,7 @@ unsigned blocks_for(int64_t items, int64_t items_per_block) {
 }
 
 // This file has a static CUDA runtime of its own.  Its idea of the current device may differ from torch's, so it never
-// calls cudaSetDevice: register.cpp holds torch's guard.
+// calls cudaSetDevice: masked_conv2d_op.cpp holds torch's guard.
 const char* launch_error() {
   const cudaError_t error = cudaGetLastError();
   return error == cudaSuccess ? nullptr : cudaGetErrorString(error);

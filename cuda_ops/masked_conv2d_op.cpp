@@ -25,12 +25,16 @@ Tensor empty_channels_last(const Tensor& like, std::array<int64_t, 4> size) {
                               MemoryFormat::ChannelsLast);
 }
 
+// Elements from one pixel to the next; the stride of an axis of one element says nothing.
+int64_t pixel_of(const Tensor& t) {
+  if (t.size(3) > 1) return t.stride(3);
+  if (t.size(2) > 1) return t.stride(2);
+  return t.size(0) > 1 ? t.stride(0) : t.size(1);
+}
+
 // Pixels lie one after the other, channels side by side: channels_last memory, or a slice of its channels.
 bool has_pixels(const Tensor& t) {
-  // The stride of an axis of one element says nothing.
-  const int64_t n = t.size(0), c = t.size(1), h = t.size(2), w = t.size(3);
-  if (w == 1) return false;  // rare; a copy then
-  const int64_t pixel = t.stride(3);
+  const int64_t n = t.size(0), c = t.size(1), h = t.size(2), w = t.size(3), pixel = pixel_of(t);
   return (c == 1 || t.stride(1) == 1) && pixel >= c && (h == 1 || t.stride(2) == pixel * w) &&
          (n == 1 || t.stride(0) == pixel * w * h);
 }
@@ -53,7 +57,7 @@ struct Picture {
     STD_TORCH_CHECK(pixels.scalar_type() == like.scalar_type(), name, " must be of x's type");
     check_same_device(like, pixels, name);
     n = pixels.size(0), channels = pixels.size(1), h = pixels.size(2), w = pixels.size(3);
-    pixel = has_pixels(x) ? x.stride(3) : channels;
+    pixel = has_pixels(x) ? pixel_of(x) : channels;
     if (!known.has_value()) return;
     STD_TORCH_CHECK(known->scalar_type() == ScalarType::Bool, name, ": valid must be bool");
     STD_TORCH_CHECK(known->dim() == 4 && known->size(0) == n && known->size(1) == 1 && known->size(2) == h &&
@@ -237,10 +241,6 @@ std::tuple<Tensor, Tensor> masked_conv2d(const Tensor& x, const Tensor& valid, c
 }
 
 #ifdef RESTORE_WITH_CUDA
-void check_pixels(const Tensor& t, const char* name) {
-  STD_TORCH_CHECK(has_pixels(t), name, " must be in channels_last memory");
-}
-
 // Blocks run in any order, so what is read must not be written: in one buffer, other channels.
 void check_apart(const Picture& source, const Conv& c) {
   const char* read = static_cast<const char*>(source.x.const_data_ptr());
@@ -255,7 +255,8 @@ void check_apart(const Picture& source, const Conv& c) {
   STD_TORCH_CHECK(same_pixels, "y overlaps what is read");
 }
 
-Residual residual_of(const OptionalTensor& addend, double factor, const Layer& layer, const Tensor& y) {
+// `held` keeps the memory that the launch reads.
+Residual residual_of(const OptionalTensor& addend, double factor, const Layer& layer, const Tensor& y, Tensor& held) {
   Residual r;
   if (!addend.has_value()) return r;
   STD_TORCH_CHECK(addend->dim() == 4 && addend->size(0) == layer.x.n && addend->size(1) == layer.k &&
@@ -263,10 +264,10 @@ Residual residual_of(const OptionalTensor& addend, double factor, const Layer& l
                       addend->scalar_type() == y.scalar_type(),
                   "a residual must be like the result");
   check_same_device(y, *addend, "a residual");
-  check_pixels(*addend, "a residual");
-  r.data = addend->const_data_ptr();
+  held = as_pixels(*addend);
+  r.data = held.const_data_ptr();
   r.at = {0, int(layer.out_h)};
-  r.pixel = int(addend->stride(3));
+  r.pixel = int(has_pixels(held) ? pixel_of(held) : layer.k);
   r.factor = float(factor);
   return r;
 }
@@ -291,11 +292,11 @@ void masked_conv2d_into(Tensor y, OptionalTensor valid_out, int64_t at_channel, 
                       at_channel >= 0 && at_channel + layer.k <= y.size(1) && y.scalar_type() == x.scalar_type(),
                   "y has no room for the result");
   check_same_device(x, y, "y");
-  check_pixels(y, "y");
+  STD_TORCH_CHECK(has_pixels(y), "y must be in channels_last memory");
   Conv c = conv_of(layer);
   c.y.data = static_cast<uint16_t*>(y.mutable_data_ptr()) + at_channel;
   c.y.at = {0, c.out_height};
-  c.y.pixel = int(y.stride(3));
+  c.y.pixel = int(pixel_of(y));
   if (valid_out.has_value()) {
     STD_TORCH_CHECK(valid_out->scalar_type() == ScalarType::Bool && valid_out->numel() == layer.x.n * layer.out_h * layer.out_w &&
                         valid_out->is_contiguous(),
@@ -303,8 +304,9 @@ void masked_conv2d_into(Tensor y, OptionalTensor valid_out, int64_t at_channel, 
     check_same_device(x, *valid_out, "valid_out");
     c.y.valid = static_cast<uint8_t*>(valid_out->mutable_data_ptr());
   }
-  c.first = residual_of(first, first_factor, layer, y);
-  c.second = residual_of(second, second_factor, layer, y);
+  Tensor first_held, second_held;
+  c.first = residual_of(first, first_factor, layer, y, first_held);
+  c.second = residual_of(second, second_factor, layer, y, second_held);
   c.active = ints_of(active, y, 0);
   c.active_length = active.has_value() ? int(active->size(0)) : 0;
   check_apart(layer.x, c);

@@ -12,9 +12,9 @@
 //
 //   three buffers   one for where a group of three blocks started, two that take turns
 //
-//   strips          a dense block over a few rows at a time, so that x1 ... x4 never leave the L2 cache.  Layer k sees one
-//                   row more than layer k - 1 has, so it runs k rows behind: every row is computed once, and the result
-//                   is the same bytes as without strips.
+//   strips          a dense block over a few rows at a time, so that x1 ... x4 are read from the L2 cache and not from
+//                   memory.  Layer k sees one row more than layer k - 1 has, so it runs k rows behind: every row is
+//                   computed once, and the result is the same bytes as without strips.
 //
 //       rows      0         S         2S                       strip 0: conv1 [0, S)  conv2 [0, S-1)  ... conv5 [0, S-4)
 //       conv1     |---------|---------|--                      strip 1: conv1 [S, 2S) conv2 [S-1, 2S-1) ...

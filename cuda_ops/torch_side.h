@@ -1,4 +1,4 @@
-// What every file that speaks to torch needs: streams, errors, guards.  Only *_op.cpp files and register.cpp include it;
+// What every file that speaks to torch needs: streams, errors, guards.  Only *_op.cpp files include it;
 // no .cu file does.
 #pragma once
 

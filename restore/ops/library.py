@@ -78,12 +78,16 @@ LIBRARY = _load()
 
 def kernels_run_on(device: torch.device) -> bool:
     """The compiled CUDA kernels serve this device."""
-    return device.type == "cuda" and not _why_not_on(device.index if device.index is not None else -1)
+    return device.type == "cuda" and not _why_not_on(_index_of(device))
+
+
+def _index_of(device: torch.device) -> int:
+    return torch.cuda.current_device() if device.index is None else device.index
 
 
 @cache
 def _why_not_on(index: int) -> str:
-    """Why the kernels don't run on a CUDA device (-1: the current one), for people; empty if they do.
+    """Why the kernels don't run on a CUDA device, for people; empty if they do.
 
     The library brings its own CUDA runtime: one that is newer than the driver, or that was built for other devices,
     says so here, and not in the middle of a run.
@@ -116,7 +120,7 @@ def _kernel_on(device: torch.device, on_cpu: str, on_cuda: str) -> str:
         return on_cpu or "torch reference: the CPU has no kernel of its own here"
     if device.type != "cuda":
         return f"torch reference: no kernel for {device.type}"
-    if why_not := _why_not_on(device.index if device.index is not None else -1):
+    if why_not := _why_not_on(_index_of(device)):
         return f"torch reference: {why_not}"
     major, minor = torch.cuda.get_device_capability(device)
     return f"CUDA kernel (sm_{major}{minor}): {on_cuda}"

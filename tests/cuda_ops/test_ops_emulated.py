@@ -58,7 +58,7 @@ for dtype, bound in ((torch.float16, 1e-3), (torch.bfloat16, 8e-3)):
 
 # Into a slice of a buffer, both residuals, validity, some blocks only.
 size = (2, 20, 18, 24)
-first, second = (torch.randn(size).half().contiguous(memory_format=LAST) for _ in range(2))
+first, second = torch.randn(size).half().contiguous(memory_format=LAST), torch.randn(size).half()  # in either order
 for active in (None, ops.active_blocks(torch.ones(1, 1, 40, 70, dtype=torch.bool))):
     buffer = torch.full((2, 36, 18, 24), 7.0).half().contiguous(memory_format=LAST)
     again = buffer.clone(memory_format=torch.preserve_format)
@@ -85,6 +85,11 @@ exact = torch.nn.functional.conv2d(before[:, :32].double(), w.double(), None, 1,
 close(dense[:, 32:], torch.nn.functional.leaky_relu(exact, 0.2))
 assert torch.equal(dense[:, :32], before[:, :32])
 
+narrow = torch.zeros(2, 8, 6, 1).half().contiguous(memory_format=LAST)  # one pixel wide
+thin, w3 = torch.randn(2, 4, 6, 1).half(), torch.randn(4, 4, 3, 3).half() / 6
+ops.masked_conv2d_into(narrow, thin, None, w3, None, at_channel=4, padding=1)
+close(narrow[:, 4:], torch.nn.functional.conv2d(thin.double(), w3.double(), None, 1, 1))
+assert (narrow[:, :4] == 0).all()
 try:
     ops.masked_conv2d_into(dense, dense[:, :32], None, w, None, at_channel=31, padding=1)
 except RuntimeError as error:
