@@ -39,6 +39,9 @@ added = case((1, 9, 34), filters=64, channels=16)
 wide = [torch.randn(1, 9, 34, 64).half() for _ in range(2)]
 added.residuals = list(zip(wide, (0.2, 0.5)))
 check(emulator, added)
+odd = case((1, 9, 34), filters=20, channels=16)
+odd.guard = 20
+check(emulator, odd)
 listed = case((1, 40, 70), channels=16)
 listed.active, listed.active_count = torch.tensor([1, 5, 0], dtype=torch.int32), 2
 y, _, run = emulated.convolve(emulator, listed)
@@ -82,7 +85,7 @@ MUTANTS = (
     Mutant("a hole is read", "conv_tile.h", "load_shared_1(known + slot) >> second & 1;", "load_shared_1(known + slot) != 0;"),
     Mutant("channels beyond the source are read", "conv_tile.h", "left < 8 ? left : 8;", "8;"),
     Mutant("sources count alike", "conv_tile.h", "in_b * c.b.channels;", "in_b * c.a.channels;"),
-    Mutant("an empty window has a ratio", "conv_tile.h", "sum > 0 ? float(all) / float(sum) : 0.f", "float(all) / float(sum)"),
+    Mutant("the ratio counts a row of the filter only", "conv_tile.h", "const int all = patch.kernel * patch.kernel *", "const int all = patch.kernel *"),
     Mutant("an empty window gets the bias", "conv_epilogue.h", "c.bias != nullptr && window.any &&", "c.bias != nullptr &&"),
     Mutant("no guard at the right border", "conv_epilogue.h", "oy < c.row_end && ox < c.out_width", "oy < c.row_end"),
     Mutant("no guard at the lower border", "conv_epilogue.h", "oy < c.row_end && ox < c.out_width", "ox < c.out_width"),

@@ -107,6 +107,13 @@ def test_three_by_three_takes_any_channel_count(emulator: Emulator, channels: in
     check(emulator, case((1, 10, 35), channels=channels, filters=filters))
 
 
+@pytest.mark.parametrize("filters", [4, 20, 42])
+def test_a_slice_whose_width_is_no_multiple_of_eight_stays_within_itself(emulator: Emulator, filters: int) -> None:
+    layer = case((1, 9, 34), filters=filters, channels=16)
+    layer.guard = 64 - filters  # pixels of the buffer begin at multiples of 16 bytes all the same
+    check(emulator, layer)
+
+
 def decoder(dtype: torch.dtype = torch.float16, kernel: int = 3) -> Case:
     """A U-Net decoder's layer: x of half the size, and a skip connection with holes of its own."""
     g = numbers(7)
