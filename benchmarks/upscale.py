@@ -98,8 +98,10 @@ def all_contestants(picture: Tensor, threads: int) -> dict[str, Contestant]:
         "restore fp32": load(ref, "cpu", Precision.FP32).net,
         "restore bf16": load(ref, "cpu", Precision.BF16).net,
     }
-    openvino = openvino_bf16(official, picture, threads)
-    return contestants | ({} if openvino is None else {"OpenVINO bf16": openvino})
+    for name, hint in (("OpenVINO fp32", "f32"), ("OpenVINO bf16", "bf16")):
+        openvino = on_openvino(official, picture, threads, hint)
+        contestants |= {} if openvino is None else {name: openvino}
+    return contestants
 
 
 def official_module(path: Path) -> torch.nn.Module:
@@ -120,16 +122,15 @@ def official_module(path: Path) -> torch.nn.Module:
     return network.eval()
 
 
-def openvino_bf16(module: torch.nn.Module, picture: Tensor, threads: int) -> Contestant | None:
+def on_openvino(module: torch.nn.Module, picture: Tensor, threads: int, hint: str) -> Contestant | None:
     try:
         import openvino
     except ImportError:
         return None
     core = openvino.Core()
     converted = openvino.convert_model(module, example_input=picture, input=[tuple(picture.shape)])
-    compiled = core.compile_model(
-        converted, "CPU", {"INFERENCE_PRECISION_HINT": "bf16", "INFERENCE_NUM_THREADS": threads}
-    )
+    options = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads}
+    compiled = core.compile_model(converted, "CPU", options)
     return lambda x: torch.from_numpy(compiled(x.numpy())[0].copy())
 
 
