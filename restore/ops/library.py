@@ -28,8 +28,9 @@ OLDEST_CUDA = (8, 0)
 SCHEMAS = torch.library.Library("restore", "DEF")
 """Where each module of this package declares its ops."""
 
-_SERVES: dict[str, tuple[str, str]] = {}
-"""Op -> what its kernel is on the CPU ("" for none) and on CUDA."""
+_KERNELS: dict[str, tuple[str, str]] = {}
+"""Op -> what the library adds on the CPU ("" for nothing: torch's own operators are at the CPU's peak there) and on
+CUDA."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def declare(schema: str, *, on_cpu: str = "", on_cuda: str = "") -> str:
     """Define an op by its schema and say what the compiled library adds; returns its name."""
     SCHEMAS.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
     name = schema.split("(", 1)[0]
-    _SERVES[name] = (on_cpu, on_cuda)
+    _KERNELS[name] = (on_cpu, on_cuda)
     return name
 
 
@@ -110,14 +111,16 @@ def _why_not_on(index: int) -> str:
 def kernels(device: str = "cpu") -> dict[str, str]:
     """What serves each op on `device` ("cpu", "cuda:0", "mps", ...), in words for people: {"masked_conv2d": ...}."""
     place = torch.device(device)
-    return {name: _kernel_on(place, on_cpu, on_cuda) for name, (on_cpu, on_cuda) in _SERVES.items()}
+    return {name: _kernel_on(place, on_cpu, on_cuda) for name, (on_cpu, on_cuda) in _KERNELS.items()}
 
 
 def _kernel_on(device: torch.device, on_cpu: str, on_cuda: str) -> str:
+    if device.type == "cpu" and not on_cpu:
+        return "torch's own operators"
     if LIBRARY.path is None:
         return f"torch reference: {LIBRARY.why_not}"
     if device.type == "cpu":
-        return on_cpu or "torch reference: the CPU has no kernel of its own here"
+        return on_cpu
     if device.type != "cuda":
         return f"torch reference: no kernel for {device.type}"
     if why_not := _why_not_on(_index_of(device)):
