@@ -60,5 +60,16 @@ Tensor rrdb_on_cuda(const Tensor& image, const Tensor& weights, const Tensor& si
 }  // namespace
 }  // namespace restore
 
+// Bytes that a call takes beside its result.  Asked by restore/ops/rrdb.py, which sees to it that they are there: an
+// allocation that fails in here comes back as an error of no particular kind.
+extern "C" __attribute__((visibility("default"))) int64_t restore_ops_rrdb_bytes(const int64_t* shape, int64_t n,
+                                                                                int64_t height, int64_t width) {
+  restore::RrdbCall call{};
+  call.net = {int(shape[0]), int(shape[1]), int(shape[2]), int(shape[3]), int(shape[4]), int(shape[5]), nullptr, nullptr,
+              false};
+  call.n = int(n), call.height = int(height), call.width = int(width);
+  return n * height * width == 0 ? 0 : restore::rrdb_workspace_bytes(call);
+}
+
 STABLE_TORCH_LIBRARY_IMPL(restore, RESTORE_KERNEL_KEY, m) { m.impl("rrdb_forward", TORCH_BOX(&restore::rrdb_on_cuda)); }
 #endif

@@ -108,6 +108,16 @@ def _why_not_on(index: int) -> str:
     return "" if complaint is None else f"the compiled kernels don't start: {complaint.decode()}"
 
 
+def reserve(device: torch.device, *sizes: int) -> None:
+    """Make sure that torch holds memory for blocks of these bytes; torch.OutOfMemoryError if it can't.
+
+    The compiled library allocates through torch, but an allocation that fails there loses its kind.  What is taken and
+    given back here, it then gets from torch's cache.
+    """
+    blocks = [torch.empty(size, dtype=torch.uint8, device=device) for size in sizes]
+    del blocks
+
+
 def kernels(device: str = "cpu") -> dict[str, str]:
     """What serves each op on `device` ("cpu", "cuda:0", "mps", ...), in words for people: {"masked_conv2d": ...}."""
     place = torch.device(device)

@@ -5,10 +5,12 @@ Liu et al., "Image Inpainting for Irregular Holes Using Partial Convolutions", E
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 from torch import Tensor
 
-from restore.ops.library import SCHEMAS, declare, kernels_run_on
+from restore.ops.library import SCHEMAS, declare, kernels_run_on, reserve
 from restore.ops.masked_conv_reference import gradient, into_reference, masked_conv2d_reference, out_shape, remember
 
 _TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -78,6 +80,8 @@ def masked_conv2d(
     arguments = (x, valid, weight, bias, stride, padding, skip, skip_valid, doubled, slope)
     if x.is_cuda and not kernels_run_on(x.device):
         return masked_conv2d_reference(*arguments)
+    if x.is_cuda and x.dtype in _STORED:
+        reserve(x.device, x.element_size() * prod(out_shape(x, weight, stride, padding, doubled)))
     result: tuple[Tensor, Tensor] = torch.ops.restore.masked_conv2d(*arguments)
     return result
 

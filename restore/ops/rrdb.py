@@ -18,6 +18,7 @@ gave 101 and 100 GFLOP/s in fp32, 208 and 197 in bf16, against 70 for the offici
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple, dataclass
 from enum import IntEnum
@@ -28,7 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from restore.ops import fragments, winograd
-from restore.ops.library import SCHEMAS, declare, kernels_run_on
+from restore.ops.library import LIBRARY, SCHEMAS, declare, kernels_run_on, reserve
 
 SLOPE = 0.2
 RESIDUAL = 0.2
@@ -108,7 +109,8 @@ def pack_rrdb(state: Mapping[str, Tensor], shape: RrdbShape, device: str, dtype:
     """`state` under canonical names -> the layout that `device` runs best in `dtype`."""
     place = torch.device(device)
     half = dtype in (torch.float16, torch.bfloat16)
-    if half and kernels_run_on(place) and shape.features % 16 == 0 and shape.growth % 16 == 0:
+    suits = shape.features % 16 == 0 and shape.growth % 16 == 0 and shape.doublings <= 4 and shape.fold <= 16
+    if half and suits and kernels_run_on(place):
         layout = Layout.FRAGMENTS
     elif place.type == "cpu" and dtype == torch.float32:
         layout = Layout.WINOGRAD
@@ -151,8 +153,19 @@ def rrdb_forward(image: Tensor, network: PackedRrdb, *, strip_rows: int = STRIP_
     arguments = (image, network.weights, network.singles, list(astuple(shape)), int(network.layout), strip_rows)
     if image.is_cuda and network.layout is not Layout.FRAGMENTS:
         return reference(*arguments)
+    if image.is_cuda:
+        reserve(
+            image.device, 4 * image.numel() * shape.scale**2, _workspace_bytes(shape, image.shape[0], height, width)
+        )
     result: Tensor = torch.ops.restore.rrdb_forward(*arguments)
     return result
+
+
+def _workspace_bytes(shape: RrdbShape, n: int, height: int, width: int) -> int:
+    """What the compiled kernels take beside the result."""
+    ask = ctypes.CDLL(str(LIBRARY.path)).restore_ops_rrdb_bytes
+    ask.restype = ctypes.c_int64
+    return int(ask((ctypes.c_int64 * 6)(*astuple(shape)), *(ctypes.c_int64(size) for size in (n, height, width))))
 
 
 def reference(

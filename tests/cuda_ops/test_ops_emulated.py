@@ -108,6 +108,9 @@ cpu = torch.device("cpu")
 y = ops.rrdb_forward(image, rrdb.pack(state, shape, rrdb.Layout.FRAGMENTS, torch.float16, cpu), strip_rows=4)
 flat = rrdb.pack(state, shape, rrdb.Layout.FLAT, torch.float32, cpu)
 close(y, rrdb.reference(image, flat.weights, flat.singles, list(dataclasses.astuple(shape)), int(flat.layout), 0), 2e-3)
+# What Python sees to beforehand is what the library then takes: the folded image, features, dense buffers, two tails.
+pixels, tail = 2 * 9 * 13, 2 * (9 * 2 + 4) * (13 * 2) * 16
+assert rrdb._workspace_bytes(shape, 2, 18, 26) == 2 * (pixels * (16 + 2 * 16 + 3 * 80) + 2 * tail)
 try:
     ops.rrdb_forward(image, flat)
 except RuntimeError as error:
