@@ -77,6 +77,7 @@ def _load() -> CompiledLibrary:
 LIBRARY = _load()
 
 
+@torch.compiler.assume_constant_result
 def kernels_run_on(device: torch.device) -> bool:
     """The compiled CUDA kernels serve this device."""
     return device.type == "cuda" and not _why_not_on(_index_of(device))

@@ -80,7 +80,7 @@ def masked_conv2d(
     arguments = (x, valid, weight, bias, stride, padding, skip, skip_valid, doubled, slope)
     if x.is_cuda and not kernels_run_on(x.device):
         return masked_conv2d_reference(*arguments)
-    if x.is_cuda and x.dtype in _STORED:
+    if x.is_cuda and x.dtype in _STORED and not torch.compiler.is_compiling():
         reserve(x.device, x.element_size() * prod(out_shape(x, weight, stride, padding, doubled)))
     result: tuple[Tensor, Tensor] = torch.ops.restore.masked_conv2d(*arguments)
     return result

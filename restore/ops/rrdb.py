@@ -153,10 +153,9 @@ def rrdb_forward(image: Tensor, network: PackedRrdb, *, strip_rows: int = STRIP_
     arguments = (image, network.weights, network.singles, list(astuple(shape)), int(network.layout), strip_rows)
     if image.is_cuda and network.layout is not Layout.FRAGMENTS:
         return reference(*arguments)
-    if image.is_cuda:
-        reserve(
-            image.device, 4 * image.numel() * shape.scale**2, _workspace_bytes(shape, image.shape[0], height, width)
-        )
+    if image.is_cuda and not torch.compiler.is_compiling():
+        result_bytes = 4 * image.numel() * shape.scale**2
+        reserve(image.device, result_bytes, _workspace_bytes(shape, image.shape[0], height, width))
     result: Tensor = torch.ops.restore.rrdb_forward(*arguments)
     return result
 
