@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -77,10 +77,12 @@ def _load() -> CompiledLibrary:
 LIBRARY = _load()
 
 
-@torch.compiler.assume_constant_result
-def kernels_run_on(device: torch.device) -> bool:
-    """The compiled CUDA kernels serve this device."""
+def _run_on(device: torch.device) -> bool:
     return device.type == "cuda" and not _why_not_on(_index_of(device))
+
+
+kernels_run_on: Callable[[torch.device], bool] = torch.compiler.assume_constant_result(_run_on)
+"""The compiled CUDA kernels serve this device.  (For torch.compile it is a fact, not something to trace.)"""
 
 
 def _index_of(device: torch.device) -> int:
