@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from restore import __version__
-from restore.cli import console, doctor, models, sheet, try_, upscale
+from restore.cli import console, doctor, models, sheet, train, try_, upscale
 from restore.cli.failures import exit_code, import_remedy
 from restore.cli.help import GroupedCommand
 from restore.errors import ExitCode, RestoreError
@@ -72,6 +72,7 @@ app.command("upscale", cls=GroupedCommand, short_help="Enlarge every image in IN
 )
 app.command("sheet", cls=GroupedCommand, short_help="Draw sources and results onto one page.")(sheet.sheet)
 app.add_typer(models.app, name="models")
+app.add_typer(train.app, name="train")
 app.command("doctor", cls=GroupedCommand, short_help="Show what this machine offers.")(doctor.doctor)
 
 

@@ -14,7 +14,11 @@ from restore.cli.failures import exit_code, import_remedy
 from restore.errors import DiskFullError, ExitCode, ImageError, ModelError, SetupError
 
 HEAVY = ("torch", "torchvision", "cv2", "OpenImageIO", "numpy", "PIL", "spandrel", "safetensors", "sqlite3", "rich")
-COMMANDS = (("try",), ("upscale",), ("sheet",), ("doctor",), ("models",), *(("models", c) for c in ("list", "info")))
+COMMANDS = (
+    *(("try",), ("upscale",), ("sheet",), ("doctor",), ("models",), ("train",)),
+    *(("models", c) for c in ("list", "info")),
+    *(("train", c) for c in ("crops", "inpainter")),
+)
 OPTIONS = (
     "--include",
     "--exclude",

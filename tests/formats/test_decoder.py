@@ -112,13 +112,21 @@ def test_more_pages_than_the_limit_are_refused(tmp_path: Path) -> None:
 
 
 @linux
+def is_open(path: Path) -> bool:
+    """This process holds the file."""
+    links = (Path("/proc/self/fd") / name for name in os.listdir("/proc/self/fd"))
+    return any(os.path.realpath(link) == str(path.resolve()) for link in links)
+
+
 def test_a_source_that_changes_while_it_is_read_is_refused(picture: Path) -> None:
     with Decoder(timeout_s=30) as decoder:
         decoder.probe(picture)
         assert decoder.child_pid is not None
         os.kill(decoder.child_pid, signal.SIGSTOP)
         thread, results = read_in_thread(decoder, picture)
-        time.sleep(0.1)  # the file is open; give its first stat the time to happen
+        while not is_open(picture):
+            time.sleep(0.01)
+        time.sleep(0.5)  # the file is open; give its first stat the time to happen, on a busy machine too
         os.utime(picture, ns=(1, 1))
         os.kill(decoder.child_pid, signal.SIGCONT)
         thread.join()
