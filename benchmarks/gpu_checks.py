@@ -101,7 +101,9 @@ def into_cases(dtypes: tuple[torch.dtype, ...]) -> Iterator[Case]:
             layer = Layer.drawn(draw, dtype, channels=24, filters=64, kernel=kernel, stride=stride, size=(100, 131))
             given, options = layer.arguments(draw, dtype)
             options.pop("doubled")
-            whole, known = ops.masked_conv2d(*given, **options)
+            shaped, seen = ops.masked_conv2d(*given, **options)
+            whole, known = torch.empty_like(shaped), torch.empty_like(seen)
+            ops.masked_conv2d_into(whole, *given, valid_out=known, **options)
             n, _, height, width = whole.shape
             rows, columns = -(-height // 16), -(-width // 32)
             blocks = torch.randperm(n * rows * columns, generator=draw.generator).to(torch.int32)

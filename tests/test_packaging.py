@@ -97,7 +97,7 @@ def test_with_a_compiler_one_wheel_for_every_python_brings_the_library(tmp_path:
     assert [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".so")] == [
         f"restore/_ops_{ops.INTERFACE}.so"
     ]
-    assert kernel_in(wheel, tmp_path) == "CPU kernel around torch's convolution"
+    assert kernel_in(wheel, tmp_path) == "passes of our own around torch's convolution"
 
 
 def test_building_never_downloads_torch() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -77,12 +77,12 @@ def _load() -> CompiledLibrary:
 LIBRARY = _load()
 
 
-def _run_on(device: torch.device) -> bool:
-    return device.type == "cuda" and not _why_not_on(_index_of(device))
+def kernels_run_on(device: torch.device) -> bool:
+    """The compiled CUDA kernels serve this device.
 
-
-kernels_run_on: Callable[[torch.device], bool] = torch.compiler.assume_constant_result(_run_on)
-"""The compiled CUDA kernels serve this device.  (For torch.compile it is a fact, not something to trace.)"""
+    torch.compile can't look into that: what it compiles calls the op, and where no kernel is registered the reference.
+    """
+    return device.type == "cuda" and (torch.compiler.is_compiling() or not _why_not_on(_index_of(device)))
 
 
 def _index_of(device: torch.device) -> int:

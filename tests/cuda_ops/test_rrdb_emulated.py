@@ -96,7 +96,9 @@ def test_address_and_undefined_behaviour_sanitizers_find_nothing(tmp_path: Path)
     compiler = shutil.which("g++")
     if compiler is None:
         pytest.skip("no g++")
-    asan = subprocess.run([compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+    # The C++ runtime is loaded with it: the sanitizer wants to know at its start who throws exceptions.
+    names = [f"-print-file-name={name}" for name in ("libasan.so", "libstdc++.so.6")]
+    preload = [subprocess.run([compiler, n], capture_output=True, text=True, check=True).stdout.strip() for n in names]
     library = build(tmp_path, "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
     program = (
         "import sys; sys.path[:0] = sys.argv[1:3]; from pathlib import Path; import torch; import emulated;"
@@ -113,7 +115,7 @@ def test_address_and_undefined_behaviour_sanitizers_find_nothing(tmp_path: Path)
         [sys.executable, "-c", program, str(Path(__file__).parent), str(CUDA_OPS.parent), str(library)],
         env={
             **os.environ,
-            "LD_PRELOAD": asan.stdout.strip(),
+            "LD_PRELOAD": ":".join(preload),
             "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0",
             "RESTORE_OPS": "off",
         },
