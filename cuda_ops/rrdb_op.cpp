@@ -9,7 +9,7 @@
 namespace restore {
 namespace {
 
-constexpr int64_t kFragments = 2;  // restore/ops/rrdb.py: Layout.FRAGMENTS
+constexpr int64_t kFragments = 2;  // restore/ops/rrdb_layout.py: Layout.FRAGMENTS
 
 Tensor rrdb_on_cuda(const Tensor& image, const Tensor& weights, const Tensor& singles, std::vector<int64_t> shape,
                     int64_t layout, int64_t strip_rows) {

@@ -11,7 +11,8 @@ from restore.ops.blocks import active_blocks
 from restore.ops.library import INTERFACE, LIBRARY, OLDEST_CUDA, CompiledLibrary, kernels
 from restore.ops.masked_conv import masked_conv2d, masked_conv2d_into
 from restore.ops.masked_conv_reference import masked_conv2d_reference
-from restore.ops.rrdb import PackedRrdb, RrdbShape, pack_rrdb, rrdb_forward
+from restore.ops.rrdb import pack_rrdb, rrdb_forward
+from restore.ops.rrdb_layout import PackedRrdb, RrdbShape
 from restore.ops.tiles import gather_tiles, scatter_tiles
 
 __all__ = [

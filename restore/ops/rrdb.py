@@ -1,4 +1,4 @@
-"""Owns a whole RRDB network as one op: structure, packing of weights, reference.
+"""Owns a whole RRDB network as one op: which layout a device gets, and the reference over any of them.
 
 Architecture: Real-ESRGAN and BasicSR, basicsr/archs/rrdbnet_arch.py (Apache-2.0); canonical names are BasicSR's.
 
@@ -19,9 +19,8 @@ gave 101 and 100 GFLOP/s in fp32, 208 and 197 in bf16, against 70 for the offici
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass
-from enum import IntEnum
 from itertools import pairwise
 
 import torch
@@ -30,6 +29,7 @@ from torch import Tensor
 
 from restore.ops import fragments, winograd
 from restore.ops.library import LIBRARY, SCHEMAS, declare, kernels_run_on, reserve
+from restore.ops.rrdb_layout import Layout, PackedRrdb, RrdbShape, pack
 
 SLOPE = 0.2
 RESIDUAL = 0.2
@@ -51,60 +51,6 @@ _NAME = declare(
 )
 
 
-class Layout(IntEnum):
-    """How a network's numbers lie in `PackedRrdb.weights`."""
-
-    FLAT = 0
-    """All convolutions in order, each as (K, 3, 3, C), then all biases."""
-    WINOGRAD = 1
-    """The same, but dense blocks' weights are groups of (36, C, K), one for each input of the layer."""
-    FRAGMENTS = 2
-    """What the tensor-core kernels read (`fragments.py`); biases are in `singles`."""
-
-
-@dataclass(frozen=True)
-class RrdbShape:
-    """The structure of an RRDB network."""
-
-    blocks: int
-    features: int
-    growth: int
-    doublings: int
-    """Nearest-neighbour doublings after the body."""
-    fold: int
-    """Input pixels that are folded into channels first (pixel unshuffle), a side."""
-    channels: int
-
-    @property
-    def scale(self) -> int:
-        return (1 << self.doublings) // self.fold
-
-    def convolutions(self) -> Iterator[tuple[str, int, int]]:
-        """(name, outputs, inputs) of each, in canonical order."""
-        yield "conv_first", self.features, self.channels * self.fold**2
-        for block in range(self.blocks):
-            for j in (1, 2, 3):
-                for k in range(5):
-                    outputs = self.growth if k < 4 else self.features
-                    yield f"body.{block}.rdb{j}.conv{k + 1}", outputs, self.features + k * self.growth
-        for name in ("conv_body", *(f"conv_up{i + 1}" for i in range(self.doublings)), "conv_hr"):
-            yield name, self.features, self.features
-        yield "conv_last", self.channels, self.features
-
-
-@dataclass(frozen=True)
-class PackedRrdb:
-    """A network's numbers, ready for one device."""
-
-    weights: Tensor
-    """Flat, in the type that features are stored in."""
-    singles: Tensor
-    """Flat fp32: all biases in FRAGMENTS; else the last layer's weights and bias, whose answer is the picture: in bf16
-    it would have steps of 1/256 in bright areas."""
-    shape: RrdbShape
-    layout: Layout
-
-
 def pack_rrdb(state: Mapping[str, Tensor], shape: RrdbShape, device: str, dtype: torch.dtype) -> PackedRrdb:
     """`state` under canonical names -> the layout that `device` runs best in `dtype`."""
     place = torch.device(device)
@@ -117,26 +63,6 @@ def pack_rrdb(state: Mapping[str, Tensor], shape: RrdbShape, device: str, dtype:
     else:
         layout = Layout.FLAT
     return pack(state, shape, layout, dtype, place)
-
-
-def pack(
-    state: Mapping[str, Tensor], shape: RrdbShape, layout: Layout, dtype: torch.dtype, device: torch.device
-) -> PackedRrdb:
-    names = [name for name, _, _ in shape.convolutions()]
-    biases = [state[f"{name}.bias"].float() for name in names]
-    if layout is Layout.FRAGMENTS:
-        packed = [fragments.pack(state[f"{name}.weight"].to(dtype)) for name in names]
-        return PackedRrdb(torch.cat(packed).to(device), torch.cat(biases).to(device), shape, layout)
-    parts = []
-    for name in names:
-        weight = state[f"{name}.weight"]
-        if layout is Layout.WINOGRAD and name.startswith("body."):
-            parts += [group.reshape(-1) for group in winograd.transform_groups(weight, shape.features, shape.growth)]
-        else:
-            parts.append(weight.permute(0, 2, 3, 1).reshape(-1))
-    flat = torch.cat([part.to(dtype) for part in (*parts, *biases)])
-    last = torch.cat([state["conv_last.weight"].float().permute(0, 2, 3, 1).reshape(-1), biases[-1]])
-    return PackedRrdb(flat.to(device), last.to(device), shape, layout)
 
 
 def rrdb_forward(image: Tensor, network: PackedRrdb, *, strip_rows: int = STRIP_ROWS) -> Tensor:
