@@ -3,11 +3,7 @@
 
 #include <cstdint>
 
-#if defined(__CUDACC__)
-#define RESTORE_BOTH __host__ __device__
-#else
-#define RESTORE_BOTH
-#endif
+#include "host_device.h"
 
 namespace restore {
 
@@ -73,10 +69,10 @@ const char* conv_bf16(const Conv& conv, void* stream);
 struct Packing {
   int kernel, channels, a_channels, b_channels;  // `channels` are the outputs
 
-  RESTORE_BOTH int group() const { return channels <= 16 ? 16 : channels <= 32 ? 32 : 64; }  // outputs of one tile
-  RESTORE_BOTH int groups() const { return (channels + group() - 1) / group(); }
-  RESTORE_BOTH int chunks() const { return (a_channels + 15) / 16 + (b_channels + 15) / 16; }  // of 16 input channels
-  RESTORE_BOTH int64_t elements() const { return int64_t(groups()) * chunks() * kernel * kernel * 16 * group(); }
+  RESTORE_HOST_DEVICE int group() const { return channels <= 16 ? 16 : channels <= 32 ? 32 : 64; }  // outputs of one tile
+  RESTORE_HOST_DEVICE int groups() const { return (channels + group() - 1) / group(); }
+  RESTORE_HOST_DEVICE int chunks() const { return (a_channels + 15) / 16 + (b_channels + 15) / 16; }  // of 16 input channels
+  RESTORE_HOST_DEVICE int64_t elements() const { return int64_t(groups()) * chunks() * kernel * kernel * 16 * group(); }
 };
 
 // weight (channels, a_channels + b_channels, kernel, kernel), contiguous -> packed, 16-byte aligned.

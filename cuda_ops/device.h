@@ -1,5 +1,5 @@
 // The hardware operations that the tensor-core kernels use, and nothing else: nvcc gets inline PTX, a host compiler gets
-// emulator/emulator.h, which runs the same kernel source thread by thread and checks every access.
+// emulator/device.h, which runs the same kernel source thread by thread and checks every access.
 #pragma once
 
 #include <cstdint>
@@ -112,5 +112,5 @@ RESTORE_DEVICE void multiply_add<Bf16>(float (&d)[4], const uint32_t (&a)[4], ui
 
 }  // namespace restore
 #else
-#include "emulator/emulator.h"
+#include "emulator/device.h"
 #endif

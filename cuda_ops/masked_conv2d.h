@@ -5,11 +5,7 @@
 #pragma once
 #include <cstdint>
 
-#if defined(__CUDACC__)
-#define RESTORE_HOST_DEVICE __host__ __device__
-#else
-#define RESTORE_HOST_DEVICE
-#endif
+#include "host_device.h"
 
 namespace restore {
 

@@ -18,9 +18,9 @@ struct ActiveBlocks {
   int32_t* list = nullptr;   // (blocks)
   int32_t* count = nullptr;  // one number
 
-  RESTORE_BOTH int rows() const { return int((int64_t(height) * scale + kBlockRows - 1) / kBlockRows); }
-  RESTORE_BOTH int columns() const { return int((int64_t(width) * scale + kBlockColumns - 1) / kBlockColumns); }
-  RESTORE_BOTH int blocks() const { return n * rows() * columns(); }
+  RESTORE_HOST_DEVICE int rows() const { return int((int64_t(height) * scale + kBlockRows - 1) / kBlockRows); }
+  RESTORE_HOST_DEVICE int columns() const { return int((int64_t(width) * scale + kBlockColumns - 1) / kBlockColumns); }
+  RESTORE_HOST_DEVICE int blocks() const { return n * rows() * columns(); }
 };
 
 // Type of a tile's numbers.

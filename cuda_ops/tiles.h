@@ -87,9 +87,9 @@ struct Gather {
   using To = Stored<E>;
   static constexpr int THREADS = 128, MIN_BLOCKS = 1, MOST_SHARED_BYTES = 0;
 
-  static RESTORE_BOTH int groups(const Args& p) { return (p.channels + To::PER_16_BYTES - 1) / To::PER_16_BYTES; }
+  static RESTORE_HOST_DEVICE int groups(const Args& p) { return (p.channels + To::PER_16_BYTES - 1) / To::PER_16_BYTES; }
   // Blocks of threads for one row of a tile.
-  static RESTORE_BOTH int64_t pieces(const Args& p) { return (int64_t(p.width) * groups(p) + THREADS - 1) / THREADS; }
+  static RESTORE_HOST_DEVICE int64_t pieces(const Args& p) { return (int64_t(p.width) * groups(p) + THREADS - 1) / THREADS; }
 
   static RESTORE_DEVICE void run(const Args& p, int block, int thread) {
     const int row_pieces = int(pieces(p)), row = block / row_pieces;  // counted over all tiles
@@ -158,7 +158,7 @@ struct Scatter {
   static constexpr int THREADS = 128, MIN_BLOCKS = 1, MOST_SHARED_BYTES = 0;
   static constexpr int CHANNELS = 4;  // at once
 
-  static RESTORE_BOTH int64_t pieces(const Args& p) { return (int64_t(p.width) + THREADS - 1) / THREADS; }
+  static RESTORE_HOST_DEVICE int64_t pieces(const Args& p) { return (int64_t(p.width) + THREADS - 1) / THREADS; }
 
   static RESTORE_DEVICE void run(const Args& p, int block, int thread) {
     const int row_pieces = int(pieces(p)), row = block / row_pieces, tile = row / p.height;

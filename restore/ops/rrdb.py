@@ -21,6 +21,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass
+from functools import cache
 from itertools import pairwise
 
 import torch
@@ -88,9 +89,16 @@ def rrdb_forward(image: Tensor, network: PackedRrdb, *, strip_rows: int = STRIP_
 
 def _workspace_bytes(shape: RrdbShape, n: int, height: int, width: int) -> int:
     """What the compiled kernels take beside the result."""
+    return int(
+        _bytes_function()((ctypes.c_int64 * 6)(*astuple(shape)), *(ctypes.c_int64(size) for size in (n, height, width)))
+    )
+
+
+@cache
+def _bytes_function() -> Callable[..., int]:
     ask = ctypes.CDLL(str(LIBRARY.path)).restore_ops_rrdb_bytes
     ask.restype = ctypes.c_int64
-    return int(ask((ctypes.c_int64 * 6)(*astuple(shape)), *(ctypes.c_int64(size) for size in (n, height, width))))
+    return ask
 
 
 def reference(

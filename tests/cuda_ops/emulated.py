@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -69,12 +71,29 @@ class Packing(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_int) for name in ("kernel", "channels", "a_channels", "b_channels"))
 
 
+def compiler() -> str:
+    """g++, or what stands for it; without one the test is skipped, or fails where the library is required."""
+    found = shutil.which("g++") or shutil.which("c++")
+    if found is None and os.environ.get("RESTORE_REQUIRE_OPS") == "1":
+        pytest.fail("RESTORE_REQUIRE_OPS=1, but there is no C++ compiler", pytrace=False)
+    if found is None:
+        pytest.skip("no C++ compiler to build the emulated kernels with")
+    return found
+
+
 def build(folder: Path, *flags: str, source: Path = CUDA_OPS) -> Path:
     """Compile the emulator and the kernels under `source` into `folder`/emulated.so."""
-    compiler = shutil.which("g++") or shutil.which("c++")
-    assert compiler is not None
     target = folder / "emulated.so"
-    command = [compiler, "-std=c++17", "-O2", "-fvisibility=hidden", "-fPIC", "-shared", "-Wno-unknown-pragmas", *flags]
+    command = [
+        compiler(),
+        "-std=c++17",
+        "-O2",
+        "-fvisibility=hidden",
+        "-fPIC",
+        "-shared",
+        "-Wno-unknown-pragmas",
+        *flags,
+    ]
     done = subprocess.run(
         [*command, str(source / "emulator" / "library.cpp"), "-o", str(target)],
         capture_output=True,

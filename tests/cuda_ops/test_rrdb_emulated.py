@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from emulated import CUDA_OPS, Emulator, build
+from emulated import CUDA_OPS, Emulator, build, compiler
 from torch import Tensor
 
 from restore.errors import ModelError
@@ -93,12 +92,11 @@ def test_the_first_group_of_real_weights_stays_within_half_precision(
 
 
 def test_address_and_undefined_behaviour_sanitizers_find_nothing(tmp_path: Path) -> None:
-    compiler = shutil.which("g++")
-    if compiler is None:
-        pytest.skip("no g++")
     # The C++ runtime is loaded with it: the sanitizer wants to know at its start who throws exceptions.
     names = [f"-print-file-name={name}" for name in ("libasan.so", "libstdc++.so.6")]
-    preload = [subprocess.run([compiler, n], capture_output=True, text=True, check=True).stdout.strip() for n in names]
+    preload = [
+        subprocess.run([compiler(), n], capture_output=True, text=True, check=True).stdout.strip() for n in names
+    ]
     library = build(tmp_path, "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
     program = (
         "import sys; sys.path[:0] = sys.argv[1:3]; from pathlib import Path; import torch; import emulated;"
