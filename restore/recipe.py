@@ -56,6 +56,83 @@ class OnCollision(StrEnum):
     SUFFIX = "suffix"  # wall.tga -> wall.tga.png
 
 
+class HolesFrom(StrEnum):
+    """Where it is said which pixels are missing."""
+
+    MASKS = "masks"
+    """Mask pictures beside the sources or in a folder of their own; white = hole."""
+    ALPHA = "alpha"
+    """Where alpha is 0."""
+    KEY = "key"
+    """Where the colour is one certain colour."""
+    AUTO = "auto"
+    """Dust, scratches and cracks, found in the picture itself."""
+    INFRARED = "ir"
+    """A scanner's infrared channel, which sees dirt and not the dyes."""
+
+
+class Polarity(StrEnum):
+    """Which defects a detector looks for."""
+
+    BOTH = "both"
+    DARK = "dark"
+    LIGHT = "light"
+
+
+class Grain(StrEnum):
+    """What becomes of grain in what is filled."""
+
+    AUTO = "auto"  # as much as the neighbourhood has
+    OFF = "off"
+
+
+@dataclass(frozen=True)
+class FindHoles:
+    """How missing pixels are found."""
+
+    source: HolesFrom
+    invert: bool = False
+    """Mask files only: black = hole."""
+    key_rgb: tuple[int, int, int] | None = None
+    """0..255 each; with KEY."""
+    key_tolerance: int = 0
+    """0..255: largest difference in any channel."""
+    ir_channel: int | None = None
+    """Index of the channel, from 0; with INFRARED one of these three is set."""
+    ir_page: int | None = None
+    """Number of the page, from 1."""
+    ir_suffix: str | None = None
+    """What a separate file's stem ends with: "_ir"."""
+    polarity: Polarity = Polarity.BOTH
+    """AUTO only."""
+    threshold_sigmas: float = 6.0
+    """AUTO and INFRARED: how far a defect must stand out, in standard deviations of the local noise."""
+    max_size_px: int | None = None
+    """AUTO: largest side of a defect that is no line; None: 1 % of the picture's height."""
+    grow_px: int | None = None
+    """How far holes are grown; None: until the rim no longer stands out."""
+
+
+@dataclass(frozen=True)
+class Inpaint:
+    """One filling of holes, fully resolved: nothing here is still `auto` when it is hashed."""
+
+    model: str
+    """Name for people; `model_sha256` is what counts."""
+    model_sha256: str
+    precision: Precision
+    holes: FindHoles
+    context_px: int = 32
+    """Known pixels that the network sees around a hole, on each side."""
+    grain: Grain = Grain.AUTO
+
+    def __post_init__(self) -> None:
+        if self.precision is Precision.AUTO:
+            raise ValueError("precision must be resolved before a recipe is made")
+        if self.context_px < 16:
+            raise ValueError(f"holes need at least 16 px of context, got {self.context_px}")
+
+
 @dataclass(frozen=True)
 class TraitRules:
     """What the user overrides about what a texture is."""

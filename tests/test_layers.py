@@ -14,7 +14,8 @@ PACKAGE = ROOT / "restore"
 # Imports go only to the left, inside functions too.  A new module gets its place here, in the change that adds it.
 ORDER = (
     "errors", "image", "recipe", "ops", "device", "traits", "formats", "models", "tiling", "cover", "halo", "color",
-    "curve", "resample", "bleed", "planes", "batcher", "upscale", "api", "train", "batch", "report", "doctor", "cli",
+    "curve", "resample", "bleed", "planes", "batcher", "upscale", "trust", "holes", "inpaint", "film", "api", "train",
+    "batch", "report", "doctor", "cli",
 )  # fmt: skip
 ENTRIES = ("__init__", "__main__")  # these only point at the others
 
