@@ -60,6 +60,19 @@ def crops(
     )
 
 
+@app.command(cls=GroupedCommand, short_help="Make a shard small enough to carry to another machine.")
+def squeeze(
+    shard: Annotated[Path, typer.Argument(metavar="SHARD", help="Made by `restore train crops`.")],
+    out: Annotated[Path, typer.Option("--out", metavar="SHARD", help="Where it goes: SHARD.avifs and SHARD.json.")],
+    mib: Annotated[float, typer.Option("--mib", min=0.01, help="At most so large.")] = 40.0,
+) -> None:
+    """Keep as many crops as fit, as AVIF; `restore train inpainter` takes the result like any shard."""
+    from restore.train.crops import squeeze as squeeze_shard
+
+    count = squeeze_shard(shard, out, most_bytes=int(mib * 2**20))
+    console.say(f"{count} crops")
+
+
 @app.command(cls=GroupedCommand, short_help="Train a network that fills holes.")
 def inpainter(
     crops_: Annotated[
@@ -107,8 +120,8 @@ def inpainter(
         float | None,
         typer.Option("--minutes", min=0, help="Stop after so long; the same command goes on.", rich_help_panel=RUNNING),
     ] = None,
-    threads: Annotated[
-        int, typer.Option("--threads", min=1, help="That draw crops and holes.", rich_help_panel=RUNNING)
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Processes that draw crops and holes.", rich_help_panel=RUNNING)
     ] = 1,
     device: Annotated[
         str, typer.Option("--device", metavar="auto|cpu|cuda[:N]", help="What computes.", rich_help_panel=RUNNING)
@@ -138,7 +151,7 @@ def inpainter(
         seed=seed,
         device=device,
         minutes=minutes,
-        threads=threads,
+        workers=workers,
     )
     trained = train(told, lambda row: console.say(_line(row)))
     if trained.finished:

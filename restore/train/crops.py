@@ -24,6 +24,7 @@ from restore.color.srgb import stored_of
 from restore.errors import ImageError, SetupError
 from restore.formats import SUFFIXES, Decoder
 from restore.image import Image, Transfer
+from restore.train import squeezed
 from restore.train.files import whole_file, write_whole
 
 Crops = NDArray[np.uint8]
@@ -112,13 +113,14 @@ def pack(
 
 
 def open_shard(path: Path) -> Shard:
-    """Map a shard into memory; SetupError when it is no shard, or its two files don't belong together."""
+    """Map a shard into memory, or decode a squeezed one; SetupError when it is none, or its files don't fit."""
     path = _shard_path(path)
     remedy = "make one with: restore train crops FOLDERS --out SHARD"
     try:
         text = path.with_suffix(".json").read_bytes()
         facts = json.loads(text)
-        crops = np.load(path, mmap_mode="r", allow_pickle=False)
+        packed = path.suffix == squeezed.SUFFIX
+        crops = squeezed.unsqueeze(path, facts) if packed else np.load(path, mmap_mode="r", allow_pickle=False)
         expected = (facts["crops"], facts["crop_px"], facts["crop_px"], 3)
         sides: dict[bool, list[NDArray[np.intp]]] = {True: [], False: []}
         for source in facts["sources"]:
@@ -242,8 +244,23 @@ def _write_header(file: BinaryIO, count: int, crop_px: int) -> None:
     np.lib.format.write_array_header_1_0(file, header)
 
 
+def squeeze(shard: Path, out: Path, *, most_bytes: int) -> int:
+    """Write a shard again as `squeezed.py` has it, in at most so many bytes; returns how many crops it holds.
+
+    SetupError when `shard` is none.
+    """
+    path = _shard_path(shard)
+    opened = open_shard(path)
+    facts = json.loads(path.with_suffix(".json").read_bytes())
+    target = out if out.suffix == squeezed.SUFFIX else out.with_name(out.name + squeezed.SUFFIX)
+    return squeezed.squeeze(opened.crops, facts, target, most_bytes=most_bytes)
+
+
 def _shard_path(path: Path) -> Path:
-    return path if path.suffix == ".npy" else path.with_name(path.name + ".npy")
+    if path.suffix in (".npy", squeezed.SUFFIX):
+        return path
+    plain, small = (path.with_name(path.name + suffix) for suffix in (".npy", squeezed.SUFFIX))
+    return small if small.exists() and not plain.exists() else plain
 
 
 def _text(path: Path) -> str:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +23,7 @@ from restore import device as devices
 from restore.errors import SetupError
 from restore.models.pconv import DEFAULT_WIDTHS, Filled, PconvUnet, canonical
 from restore.train import checkpoint, log
+from restore.train.ahead import ahead
 from restore.train.checkpoint import State
 from restore.train.crops import Crops, Shard, open_shard, sample
 from restore.train.damage import Damage, Holes, draw, narrowed, training_damage
@@ -64,8 +63,8 @@ class Training:
     device: str = "auto"
     minutes: float | None = None
     """Stop after so long; the same command then goes on."""
-    threads: int = 1
-    """That prepare batches."""
+    workers: int = 1
+    """Processes that prepare batches; 1 stays in this one, in a thread."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,10 @@ def train(told: Training, on_row: Callable[[log.Row], None] = lambda _: None) ->
         raise SetupError(f"{told.crops}: holds no crop to train with; pack more pictures")
     overlays = read_overlays(told.overlays) if told.overlays else Overlays((), (), ())
     device = devices.resolve_device(told.device)
-    dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
+    dtype = torch.float32
+    if device.startswith("cuda"):
+        dtype = torch.bfloat16
+        torch.backends.cudnn.benchmark = True  # all batches have one shape
     decides = _what_decides(told, shard, overlays)
     state = _begin(told, device)
     checkpoint.resume(state, told.out / CHECKPOINT, decides, device)
@@ -100,7 +102,7 @@ def train(told: Training, on_row: Callable[[log.Row], None] = lambda _: None) ->
     before, started = state.seconds, time.monotonic()
     losses: list[Tensor] = []
     make = partial(make_batch, shard, narrowed(training_damage(told.max_width_px), told.crop_px), overlays.training)
-    for crops, holes in _ahead(partial(make, told.batch, told.crop_px, told.seed), state.step, told):
+    for crops, holes in ahead(partial(make, told.batch, told.crop_px, told.seed), state.step, told.steps, told.workers):
         losses.append(_step(state, told, *as_tensors(crops, holes, device), dtype))
         state.seconds = before + time.monotonic() - started
         late = told.minutes is not None and time.monotonic() - started >= 60 * told.minutes
@@ -135,22 +137,6 @@ def make_batch(
     rng = np.random.default_rng([seed, step])
     crops = sample(shard, rng, count, crop_px)
     return crops, np.stack([draw(damage, crop_px, crop_px, rng, overlays) for _ in range(count)])
-
-
-def _ahead(make: Callable[[int], tuple[Crops, Holes]], step: int, told: Training) -> Iterator[tuple[Crops, Holes]]:
-    """The batches of all steps from `step` on, made by threads a little before they are needed."""
-    with ThreadPoolExecutor(told.threads) as pool:
-        waiting: deque[Future[tuple[Crops, Holes]]] = deque()
-        coming = iter(range(step, told.steps))
-        try:
-            while True:
-                while len(waiting) <= told.threads and (number := next(coming, None)) is not None:
-                    waiting.append(pool.submit(make, number))
-                if not waiting:
-                    return
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _step(state: State, told: Training, x: Tensor, valid: Tensor, dtype: torch.dtype) -> Tensor:
@@ -236,7 +222,7 @@ def _write(state: State, out: Path, decides: dict[str, Any], shard: Shard) -> No
 
 
 def _check(told: Training) -> None:
-    for name in ("steps", "batch", "crop_px", "every", "probe_crops", "threads"):
+    for name in ("steps", "batch", "crop_px", "every", "probe_crops", "workers"):
         if getattr(told, name) < 1:
             raise SetupError(f"{name} must be at least 1, got {getattr(told, name)}")
     if not (told.lr > 0 and told.max_width_px >= 1 and 0 <= told.ema < 1):

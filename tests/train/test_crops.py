@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from restore.errors import SetupError
-from restore.train.crops import open_shard, pack, sample
+from restore.train.crops import open_shard, pack, sample, squeeze
 
 Save = Callable[..., Path]
 RNG = np.random.default_rng
@@ -125,3 +125,34 @@ def test_nothing_to_pack_and_broken_shards_are_refused_with_the_way_out(
     (tmp_path / "cut.json").write_text("{}")
     with pytest.raises(SetupError, match="no shard"):
         open_shard(tmp_path / "cut")
+
+
+def test_a_squeezed_shard_is_a_shard_of_much_the_same_crops(shard: Path, tmp_path: Path) -> None:
+    count = squeeze(shard, tmp_path / "small", most_bytes=1 << 20)
+    whole, small = open_shard(shard), open_shard(tmp_path / "small")
+    assert count == len(whole.crops) == len(small.crops)
+    assert list(small.held_out) == list(whole.held_out)
+    differences = np.abs(small.crops.astype(int) - whole.crops)
+    assert differences.mean() < 4
+    assert (tmp_path / "small.avifs").stat().st_size < whole.crops.nbytes / 4
+
+
+def test_squeezing_keeps_as_many_crops_as_fit_and_says_whose_they_are(shard: Path, tmp_path: Path) -> None:
+    whole = open_shard(shard)
+    squeeze(shard, tmp_path / "all", most_bytes=1 << 20)
+    most = (tmp_path / "all.avifs").stat().st_size // 2
+    count = squeeze(shard, tmp_path / "half", most_bytes=most)
+    half = open_shard(tmp_path / "half")
+    assert 0 < count < len(whole.crops)
+    assert (tmp_path / "half.avifs").stat().st_size <= most
+    assert len(half.training) + len(half.held_out) == count
+
+
+@pytest.mark.parametrize("harm", ["shorter", "noise"])
+def test_a_harmed_squeezed_shard_is_refused(shard: Path, tmp_path: Path, harm: str) -> None:
+    squeeze(shard, tmp_path / "small", most_bytes=1 << 20)
+    file = tmp_path / "small.avifs"
+    data = file.read_bytes()
+    file.write_bytes(data[:-1] if harm == "shorter" else bytes(len(data)))
+    with pytest.raises(SetupError, match="no shard of crops"):
+        open_shard(file)

@@ -126,8 +126,8 @@ def test_batches_depend_on_seed_and_step_alone(shard: Path) -> None:
     assert first[1].shape == (2, 32, 32)
 
 
-def test_the_number_of_threads_changes_nothing(told: Training) -> None:
-    other = replace(told, out=told.out.with_name("threads"), threads=3)
+def test_the_number_of_workers_changes_nothing(told: Training) -> None:
+    other = replace(told, out=told.out.with_name("threads"), workers=3)
     train(replace(told, steps=3))
     train(replace(other, steps=3))
     ours, theirs = weights_of(told), weights_of(other)
