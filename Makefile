@@ -25,7 +25,7 @@ $(READY): pyproject.toml CMakeLists.txt $(wildcard cuda_ops/*.h cuda_ops/*.cpp c
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install -qq "torch>=2.11" torchvision numpy setuptools wheel "scikit-build-core>=0.11" "cmake>=3.24" ninja
 	@echo "set-up in $(VENV): this project, its compiled library and extras"
-	@$(PIP) install -qq --no-build-isolation --editable ".[weights,train,dev]"
+	@$(PIP) install -qq --no-build-isolation --editable ".[weights,train,film,dev]"
 	@$(BIN)/python -c "from restore import ops; print('set-up done; masked_conv2d on the CPU:', ops.kernels('cpu')['masked_conv2d'])"
 	@touch $@
 
