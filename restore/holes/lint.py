@@ -1,0 +1,86 @@
+"""Owns what is doubtful about a mask file, told before any work begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import cv2
+import numpy as np
+
+from restore.holes.marked import Marks, read_marks
+from restore.image import Image
+
+_MOST_COVERAGE = 0.5
+_MOST_GREY = 0.005
+"""Share of pixels that are neither black nor white, away from the rims of holes."""
+_RIM_PX = 4
+"""How far from a hole's rim smooth edges and JPEG's 8 px blocks explain grey."""
+_GREY = (0.15, 0.85)
+
+
+class DoubtKind(StrEnum):
+    WRONG_SIZE = "wrong size"
+    INVERTED = "inverted"
+    GREY = "grey levels"
+    EMPTY = "empty"
+    EVERYTHING = "everything"
+
+
+@dataclass(frozen=True)
+class Doubt:
+    kind: DoubtKind
+    words: str
+    fatal: bool
+    """Whether the picture can't be restored with this mask; otherwise a person should look."""
+
+
+def doubts(marked: Image, *, width_px: int, height_px: int, invert: bool = False) -> tuple[Doubt, ...]:
+    """What is doubtful about using `marked` for a picture of that size."""
+    size = _size_doubt(marked.width, marked.height, width_px, height_px)
+    marks = read_marks(marked, invert=invert)
+    return tuple(doubt for doubt in (size, _coverage_doubt(marks, invert), _grey_doubt(marks)) if doubt is not None)
+
+
+def _size_doubt(width: int, height: int, width_px: int, height_px: int) -> Doubt | None:
+    if (width, height) == (width_px, height_px):
+        return None
+    said = f"the mask is {width}x{height}, the picture {width_px}x{height_px}"
+    across, down = width / width_px, height / height_px
+    if (width, height) == (height_px, width_px):
+        said += ": its sides are swapped, so one of them was turned by 90 degrees"
+    elif abs(across - down) * max(width_px, height_px) <= 1.0 * max(1.0, across):
+        said += f": it looks scaled by {across:.3g}; make the mask at the picture's own size"
+    elif abs(width - width_px) <= 64 and abs(height - height_px) <= 64:
+        said += ": it looks cropped or padded; make the mask from this very picture"
+    else:
+        said += ": it belongs to another picture, or was made from a changed copy"
+    return Doubt(DoubtKind.WRONG_SIZE, said, fatal=True)
+
+
+def _coverage_doubt(marks: Marks, invert: bool) -> Doubt | None:
+    missing = int(np.count_nonzero(marks.holes))
+    coverage = missing / marks.holes.size
+    other = "without --invert-mask" if invert else "with --invert-mask"
+    if missing == 0:
+        return Doubt(DoubtKind.EMPTY, f"marks nothing ({marks.because}): there is nothing to do", fatal=False)
+    if missing == marks.holes.size:
+        words = f"marks every pixel as missing ({marks.because}): nothing is left to fill from; try {other}"
+        return Doubt(DoubtKind.EVERYTHING, words, fatal=True)
+    if coverage > _MOST_COVERAGE:
+        words = f"marks {coverage:.0%} of the picture as missing ({marks.because}): it looks inverted; try {other}"
+        return Doubt(DoubtKind.INVERTED, words, fatal=False)
+    return None
+
+
+def _grey_doubt(marks: Marks) -> Doubt | None:
+    grey = (marks.level > _GREY[0]) & (marks.level < _GREY[1])
+    if np.count_nonzero(grey) <= _MOST_GREY * grey.size:
+        return None
+    side = np.ones((2 * _RIM_PX + 1, 2 * _RIM_PX + 1), np.uint8)
+    rim = cv2.morphologyEx(marks.holes.view(np.uint8), cv2.MORPH_GRADIENT, side).view(np.bool_)
+    share = np.count_nonzero(grey & ~rim) / grey.size
+    if share <= _MOST_GREY:
+        return None
+    words = f"{share:.0%} of it is neither black nor white: is it a mask? Halfway between them is the border"
+    return Doubt(DoubtKind.GREY, words, fatal=False)
