@@ -10,15 +10,24 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from restore.models import Model
-
 
 class TileTooLargeError(Exception):
     """Even a batch of one tile doesn't fit into the device's memory."""
+
+
+class Network(Protocol):
+    """What runs batches: `restore.models.Model`, or one that fills holes."""
+
+    @property
+    def net(self) -> Callable[[Tensor], Tensor]: ...
+
+    @property
+    def device(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -28,10 +37,11 @@ class Request:
     shape: tuple[int, int]
     """(h, w)."""
     load: Callable[[], Tensor]
-    """Gives (3, h, w) float32 in [0, 1] on the device.  Called when the tile's batch runs, and again if that has to be
-    repeated: a waiting tile takes no memory, and what crosses to the device is its pixels in the file's own type."""
+    """Gives (channels, h, w) float32 on the device, colour in [0, 1].  Called when the tile's batch runs, and again if
+    that has to be repeated: a waiting tile takes no memory, and what crosses to the device is its pixels in the file's
+    own type."""
     deliver: Callable[[Tensor, Tensor], None]
-    """Called with the answer (3, s*h, s*w) and what `load` gave, both float32 on the device."""
+    """Called with the answer (C, s*h, s*w) and what `load` gave, both float32 on the device."""
     fail: Callable[[TileTooLargeError], None]
     """Called instead of `deliver` when the tile doesn't fit."""
 
@@ -39,11 +49,13 @@ class Request:
 class Batcher:
     """Collects requests by shape and runs a bucket when it is full.
 
-    `batch_px`: about how many source pixels run at once; a tile of more runs alone.
+    `batch_px`: about how many source pixels run at once; a tile of more runs alone.  `channels`: of what the network
+    is given.
     """
 
-    def __init__(self, model: Model, *, batch_px: int) -> None:
+    def __init__(self, model: Network, *, batch_px: int, channels: int = 3) -> None:
         self._model = model
+        self._channels = channels
         self._batch_px = batch_px
         self._most = 1 << 30  # lowered when memory runs out, for the rest of the run
         self._buckets: OrderedDict[tuple[int, int], list[Request]] = OrderedDict()
@@ -95,7 +107,7 @@ class Batcher:
 
     def _infer(self, requests: list[Request], count: int) -> tuple[Tensor, Tensor]:
         """(what the network was given, what it answered)."""
-        batch = torch.zeros((count, 3, *requests[0].shape), dtype=torch.float32, device=self._model.device)
+        batch = torch.zeros((count, self._channels, *requests[0].shape), dtype=torch.float32, device=self._model.device)
         for i, request in enumerate(requests):
             batch[i] = request.load()
         with torch.inference_mode():

@@ -28,6 +28,9 @@ from restore.models import store
 from restore.models.network import check_state
 from restore.models.push_pull import push_pull
 
+Region = tuple[int, int, int, int]
+"""(y0, x0, y1, x1), half-open, in pixels of the map that it is a part of."""
+
 ARCHITECTURE = "pconv"
 DEFAULT_WIDTHS = (32, 48, 64, 96, 144, 192)
 """1.3 M weights.  Channels at full size, then after each halving."""
@@ -83,24 +86,30 @@ class PconvUnet(nn.Module):
         """Sides are extended with holes to multiples of this inside."""
         return 1 << len(self.down)
 
-    def forward(self, x: Tensor, valid: Tensor, dtype: torch.dtype = torch.float32) -> Filled:
+    def forward(
+        self, x: Tensor, valid: Tensor, dtype: torch.dtype = torch.float32, wanted: Region | None = None
+    ) -> Filled:
         """Fill the holes of `x`.
 
         Args:
             x: (N, 3, H, W) float32 in [0, 1], any size.  What stands under holes, NaN included, has no influence.
             valid: (N, 1, H, W) bool, True = known.
             dtype: of the network's feature maps; fill, statistics and counts are float32 whatever it is.
+            wanted: (y0, x0, y1, x1): elsewhere `image` may be no more than `fill`.  The way back up, which is three
+                quarters of the work, is then gone for that part alone; what is there stays the same.
         """
         if x.dim() != 4 or x.shape[1] != 3 or x.dtype != torch.float32:
             raise ValueError(f"x must be (N, 3, H, W) float32, got {tuple(x.shape)} {x.dtype}")
         fill = push_pull(x, valid)
         mean, deviation = local_statistics(x, valid)
         normal = torch.where(valid, (x - mean) / deviation, 0)
-        residual, reached = self._residual(normal, valid, dtype)
+        residual, reached = self._residual(normal, valid, dtype, wanted)
         image = torch.where(valid, x, fill + residual * deviation)
         return Filled(image, fill, deviation, reached)
 
-    def _residual(self, normal: Tensor, valid: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    def _residual(
+        self, normal: Tensor, valid: Tensor, dtype: torch.dtype, wanted: Region | None
+    ) -> tuple[Tensor, Tensor]:
         height, width = normal.shape[2:]
         beyond = (0, -width % self.multiple_of, 0, -height % self.multiple_of)
         y = F.pad(normal, beyond).to(dtype).contiguous(memory_format=torch.channels_last)
@@ -110,10 +119,50 @@ class PconvUnet(nn.Module):
         for layer in self.down:
             levels.append((y, seen))
             y, seen = _apply(layer, y, seen, stride=2)
-        for layer, (skip, skip_valid) in zip(reversed(self.up), reversed(levels), strict=True):
-            y, seen = _apply(layer, y, seen, skip=skip, skip_valid=skip_valid)
+        regions = _regions(wanted or (0, 0, height, width), [tuple(skip.shape[2:]) for skip, _ in levels])
+        held = (0, 0, *y.shape[2:])
+        for layer, region, (skip, skip_valid) in zip(
+            reversed(self.up), reversed(regions), reversed(levels), strict=True
+        ):
+            half = (
+                region[0] // 2 - held[0],
+                region[1] // 2 - held[1],
+                region[2] // 2 - held[0],
+                region[3] // 2 - held[1],
+            )
+            y, seen = _part(y, half), _part(seen, half)
+            y, seen = _apply(layer, y, seen, skip=_part(skip, region), skip_valid=_part(skip_valid, region))
+            held = region
         y, seen = _apply(self.last, y, seen, slope=1.0)
+        if y.shape[2:] != levels[0][0].shape[2:]:
+            y0, x0, y1, x1 = held
+            back = (x0, levels[0][0].shape[3] - x1, y0, levels[0][0].shape[2] - y1)
+            y, seen = F.pad(y, back), F.pad(seen, back)
         return y[..., :height, :width].float(), seen[..., :height, :width]
+
+
+def _regions(wanted: Region, sizes: Sequence[tuple[int, ...]]) -> list[Region]:
+    """What must be computed of each level's map, from full size down, so that `wanted` comes out right.
+
+    Each is one pixel more all round than what the layer above reads: a 3 x 3 window at its rim lacks neighbours.
+    """
+    y0, x0, y1, x1 = wanted[0] - 1, wanted[1] - 1, wanted[2] + 1, wanted[3] + 1
+    regions = []
+    for height, width in sizes:  # even, as all sides are multiples of the network's
+        y0, x0 = max(0, (y0 - 1) // 2 * 2), max(0, (x0 - 1) // 2 * 2)
+        y1, x1 = min(height, (y1 + 2) // 2 * 2), min(width, (x1 + 2) // 2 * 2)
+        regions.append((y0, x0, y1, x1))
+        y0, x0, y1, x1 = y0 // 2, x0 // 2, y1 // 2, x1 // 2
+    return regions
+
+
+def _part(y: Tensor, region: Region) -> Tensor:
+    """`y` itself where that is all of it."""
+    y0, x0, y1, x1 = region
+    if (y1 - y0, x1 - x0) == tuple(y.shape[2:]):
+        return y
+    part = y[..., y0:y1, x0:x1]
+    return part.contiguous(memory_format=torch.channels_last)
 
 
 def _layer(inputs: int, outputs: int, kernel_px: int) -> nn.Conv2d:
