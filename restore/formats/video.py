@@ -1,0 +1,254 @@
+"""Owns what a video file says about itself: streams, sizes, colour tags, rates, and when each frame is shown.
+
+Nothing is decoded here.  `probe` reads headers, `index` the packets' timestamps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restore.errors import ImageError
+from restore.formats import pyav
+from restore.formats.video_pixels import Layout, layout_of
+
+MAX_PIXELS = 1 << 28
+"""Of one frame: 16K x 16K."""
+
+FIELD_ORDERS = ("unknown", "progressive", "tff", "bff", "tff, bottom coded first", "bff, top coded first")
+"""What a file claims; judge by content (`restore.film.fields`), since it is often wrong."""
+
+
+@dataclass(frozen=True)
+class Colour:
+    """Code points of ITU-T H.273; 2 is unspecified."""
+
+    primaries: int = 2
+    transfer: int = 2
+    matrix: int = 2
+    range: int = 0
+    """0 unspecified, 1 limited ("tv", 16..235), 2 full ("pc", 0..255)."""
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A stream beside the pictures."""
+
+    index: int
+    """In the container."""
+    kind: str
+    """audio, subtitle, data, attachment, or video for a second picture stream (cover art)."""
+    codec: str
+    language: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video file and its main picture stream."""
+
+    path: Path
+    container: str
+    """FFmpeg's name: "matroska,webm"."""
+    stream: int
+    """The picture stream's index in the container."""
+    codec: str
+    profile: str
+    width: int
+    height: int
+    layout: Layout
+    rate: Fraction
+    """Frames a second, on average."""
+    time_base: Fraction
+    """Seconds of one unit of `pts`."""
+    start_pts: int
+    claimed_s: float | None
+    """Length that the header promises."""
+    claimed_frames: int | None
+    colour: Colour
+    sample_aspect: Fraction
+    """Width of a sample over its height; 1 where the file says nothing."""
+    field_order: str
+    """One of FIELD_ORDERS, as flagged."""
+    companions: tuple[Companion, ...]
+    chapters: int
+    metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """The container's."""
+    stream_metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def full_range(self) -> bool:
+        """Whether samples span all codes; YUV and grey without a tag are limited, RGB is full."""
+        if self.layout.full_range or self.colour.range == 2:
+            return True
+        return self.layout.family == "rgb" and self.colour.range == 0
+
+
+@dataclass(frozen=True)
+class Index:
+    """When each frame is shown, in order of presentation; frame numbers count from 0 in that order."""
+
+    pts: NDArray[np.int64]
+    """(frames,) in units of the clip's time base, ascending."""
+    keys: NDArray[np.int64]
+    """Numbers of the frames that decoding can start at, ascending."""
+    last_duration: int
+    """Of the last frame, in units of the time base; 0 unknown."""
+    doubt: str = ""
+    """Why timestamps can't be trusted: then frames are counted from the file's start; "" when they can."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def frames(self) -> int:
+        return len(self.pts)
+
+    def duration(self, number: int) -> int:
+        """How long frame `number` is shown, in units of the time base."""
+        if number + 1 < self.frames:
+            return int(self.pts[number + 1] - self.pts[number])
+        if self.last_duration or self.frames < 2:
+            return self.last_duration
+        return int(self.pts[-1] - self.pts[-2])
+
+    @property
+    def steady(self) -> bool:
+        """Whether every frame is shown equally long, to a unit of the time base."""
+        gaps = np.diff(self.pts)
+        return bool(gaps.size == 0 or gaps.max() - gaps.min() <= 1)
+
+
+def probe(path: Path) -> Clip:
+    """What the file's headers say.  ImageError when it is no video that can be read, or its frames are too large."""
+    with pyav.opened(path) as container, pyav.refusing(str(path)):
+        stream = picture_stream(container, path)
+        context = stream.codec_context
+        if context is None or not context.pix_fmt:
+            raise ImageError(f"{path}: its picture stream can't be decoded here: convert it with the tool that made it")
+        if not 0 < context.width * context.height <= MAX_PIXELS:
+            raise ImageError(f"{path}: its header says {context.width} x {context.height} pixels a frame: damaged?")
+        try:
+            layout = layout_of(context.pix_fmt)
+        except ImageError as error:
+            raise ImageError(f"{path}: {error}") from error
+        seconds = _seconds(container, stream)
+        rate = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
+        order = context.field_order
+        return Clip(
+            path=path,
+            container=container.format.name,
+            stream=stream.index,
+            codec=context.codec.canonical_name,
+            profile=context.profile or "",
+            width=context.width,
+            height=context.height,
+            layout=layout,
+            rate=rate,
+            time_base=stream.time_base or 1 / rate,
+            start_pts=stream.start_time or 0,
+            claimed_s=seconds,
+            claimed_frames=stream.frames or None,
+            colour=Colour(
+                int(context.color_primaries), int(context.color_trc), int(context.colorspace), int(context.color_range)
+            ),
+            sample_aspect=stream.sample_aspect_ratio or Fraction(1),
+            field_order=FIELD_ORDERS[order] if 0 <= order < len(FIELD_ORDERS) else "unknown",
+            companions=tuple(_companion(other) for other in container.streams if other.index != stream.index),
+            chapters=len(container.chapters()),
+            metadata=MappingProxyType(dict(container.metadata)),
+            stream_metadata=MappingProxyType(dict(stream.metadata)),
+        )
+
+
+def index(clip: Clip) -> Index:
+    """Timestamps of all frames, from the packets: the file is read once, nothing is decoded.
+
+    ImageError when the file has no frame at all.
+    """
+    shown, keys, doubts, damaged = [], [], [], 0
+    last_duration = 0
+    with pyav.opened(clip.path) as container, pyav.refusing(str(clip.path)):
+        for packet in container.demux(container.streams[clip.stream]):
+            if packet.size == 0 or packet.is_discard:
+                continue
+            damaged += packet.is_corrupt
+            shown.append(packet.pts)
+            if packet.is_keyframe:
+                keys.append(packet.pts)
+            last_duration = packet.duration or last_duration
+    if not shown:
+        raise ImageError(f"{clip.path}: it has no frame: truncated?")
+    if None in shown:
+        doubts.append("packets without timestamps")
+    elif len(set(shown)) != len(shown):
+        doubts.append("timestamps that occur twice")
+    if clip.field_order not in ("unknown", "progressive") and clip.codec in ("h264", "hevc", "vc1"):
+        doubts.append("frames that may come as two fields")
+    if shown[0] is None or not keys or min(key for key in keys if key is not None) != min(filter(_known, shown)):
+        doubts.append("no key frame at its start")
+    if doubts:
+        pts = _as_good_as_it_gets(shown, clip)
+        return Index(pts, np.zeros(1, np.int64), last_duration, " and ".join(doubts), _shortfall(clip, len(pts)))
+    pts = np.sort(np.array(shown, np.int64))
+    numbers = np.searchsorted(pts, np.sort(np.array(keys, np.int64)))
+    notes = _shortfall(clip, len(pts))
+    if damaged:
+        notes = (*notes, f"{damaged} packets are marked as damaged")
+    return Index(pts, numbers.astype(np.int64), last_duration, "", notes)
+
+
+def picture_stream(container: Any, path: Path) -> Any:
+    """The film: the largest picture stream that is no cover art."""
+    cover_art = 0x400  # AV_DISPOSITION_ATTACHED_PIC
+    film = [s for s in container.streams.video if s.codec_context is not None and not int(s.disposition) & cover_art]
+    if not film:
+        raise ImageError(f"{path}: it has no picture stream that can be decoded: truncated, or of an unknown codec")
+    return max(film, key=lambda stream: (stream.width * stream.height, -stream.index))
+
+
+def _known(pts: int | None) -> bool:
+    return pts is not None
+
+
+def _as_good_as_it_gets(shown: list[int | None], clip: Clip) -> NDArray[np.int64]:
+    """Distinct timestamps where they ascend, else made from the rate."""
+    known = np.array(sorted({pts for pts in shown if pts is not None}), np.int64)
+    if len(known) == len(shown):
+        return known
+    step = 1 / (clip.rate * clip.time_base)
+    first = int(known[0]) if len(known) else clip.start_pts
+    return np.array([first + round(number * step) for number in range(len(shown))], np.int64)
+
+
+def _shortfall(clip: Clip, frames: int) -> tuple[str, ...]:
+    """Says when fewer frames are there than the header promises: the file was cut off."""
+    promised = clip.claimed_frames or (int(clip.claimed_s * clip.rate) if clip.claimed_s else 0)
+    slack = 0 if clip.claimed_frames else max(2, round(clip.rate / 2))
+    if frames >= promised - slack:
+        return ()
+    return (f"truncated: its header promises {promised} frames, it holds {frames}: the last one is {frames - 1}",)
+
+
+def _companion(stream: Any) -> Companion:
+    context = getattr(stream, "codec_context", None)
+    return Companion(
+        stream.index,
+        stream.type or "unknown",
+        context.codec.canonical_name if context is not None else "",
+        stream.metadata.get("language", ""),
+        stream.metadata.get("title", stream.metadata.get("handler_name", "")),
+    )
+
+
+def _seconds(container: Any, stream: Any) -> float | None:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    if container.duration:
+        return float(container.duration / 1_000_000)
+    return None
