@@ -56,6 +56,14 @@ class OnCollision(StrEnum):
     SUFFIX = "suffix"  # wall.tga -> wall.tga.png
 
 
+class NoMask(StrEnum):
+    """What becomes of a picture without damage, or without a mask."""
+
+    COPY = "copy"  # byte for byte
+    SKIP = "skip"
+    ERROR = "error"
+
+
 class HolesFrom(StrEnum):
     """Where it is said which pixels are missing."""
 
@@ -171,28 +179,52 @@ class Upscale:
             raise ValueError(f"a tile of {self.tile_px} px has nothing left inside a halo of {self.halo_px} px")
 
 
+PATCHES = "patches"
+"""In place of a picture format: only the repairs are kept, with the originals under them (`trust.ledger`)."""
+
+
 @dataclass(frozen=True)
 class Output:
     """How results are written."""
 
     format: str = "same"
-    """"same" or a key of `formats.FORMATS`."""
+    """"same", a key of `formats.FORMATS`, or PATCHES."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the pixels become."""
+    """What the pixels become: holes are filled first, then the picture is enlarged, because dirt enlarged four times is
+    worse dirt.  A recipe without steps puts stored patches on (`restore apply`)."""
 
-    upscale: Upscale
+    upscale: Upscale | None = None
+    inpaint: Inpaint | None = None
     rules: TraitRules = field(default_factory=TraitRules)
     output: Output = field(default_factory=Output)
 
     def fingerprint(self) -> str:
-        """sha256 over every field that decides pixels (the model by its own sha256, not by its name)."""
-        facts = asdict(self)
-        del facts["upscale"]["model"]
+        """sha256 over every field that decides pixels (models by their own sha256, not by their names)."""
+        facts = {name: step for name, step in asdict(self).items() if step is not None}
+        for step in ("upscale", "inpaint"):
+            if step in facts:
+                del facts[step]["model"]
         facts["pixels_version"] = PIXELS_VERSION
         return hashlib.sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class MaskOptions:
+    """Where the files lie that say which pixels are missing; never hashed, because their contents are."""
+
+    place: Path | None = None
+    """A folder, or one file for all pictures; None: beside the pictures."""
+    pattern: str | None = None
+    """"{stem}_mask.{ext}"; None: the usual names."""
+    no_mask: NoMask | None = None
+    """None: COPY, and a doubt where `strict`."""
+    strict: bool = False
+    """Any doubt about holes or their files ends the run before it starts."""
+    save: Path | None = None
+    """A folder that gets the holes of every picture as mask pictures, for a person to correct."""
 
 
 @dataclass(frozen=True)
@@ -216,4 +248,7 @@ class RunOptions:
     overwrite: bool = False
     """Replace files in TARGET that this tool's journal doesn't know."""
     max_pixels: int = 1 << 30
-    """Largest output, in pixels, that one file may ask for."""
+    """Largest source and largest output, in pixels, that one file may ask for."""
+    lossy: bool = False
+    """Let repaired pictures be written in formats that change every pixel."""
+    masks: MaskOptions = field(default_factory=MaskOptions)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from restore.batch.facts import NO_FACTS, Deviation, Facts, Uncertain
 from restore.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -30,11 +31,14 @@ class SourceState:
 
 
 @dataclass(frozen=True, slots=True)
-class Deviation:
-    """What a worker had to change because memory ran out; a resume repeats it, so that pixels stay the same."""
+class Companion:
+    """A second file that decides what becomes of a source: its mask, its infrared picture, its patches."""
 
-    tile_px: int
-    batch: int
+    relative: Path
+    """Relative to where such files are looked for; what the journal remembers."""
+    source: Path
+    """Openable."""
+    state: SourceState
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,9 @@ class Job:
     """Of one page (of one face for a cube strip), as planned from the header."""
     deviation: Deviation | None = None
     """What an earlier, interrupted attempt at the same work had to settle for; the worker starts with it."""
+    companion: Companion | None = None
+    unchanged: str = ""
+    """Why the source's bytes are passed on as they are, where planning decided that."""
 
     @property
     def in_pixels(self) -> int:
@@ -91,6 +98,25 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that is left out on purpose: nothing is written for it."""
+
+    relative: Path
+    reason: str
+    job: Job | None = None
+    """None where planning left it out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Which companion a source was given, and why (or why none)."""
+
+    relative: Path
+    companion: Path | None
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that is known before anything is written."""
 
@@ -109,6 +135,9 @@ class Plan:
     estimated_bytes: int = 0
     """Typical size of everything that will be written."""
     others_done: int = 0
+    skipped: tuple[Skipped, ...] = ()
+    pairs: tuple[Pair, ...] = ()
+    """Of all sources that are looked at, done ones too; empty where sources need no companions."""
 
     @property
     def in_pixels(self) -> int:
@@ -117,24 +146,6 @@ class Plan:
     @property
     def out_pixels(self) -> int:
         return sum(job.out_pixels for job in self.jobs)
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a worker found out and did while it made one result; all of it goes to the journal."""
-
-    traits_because: str = ""
-    """`Traits.because`: what the texture was taken for, and why."""
-    tile_px: int | None = None
-    halo_px: int | None = None
-    drift: float | None = None
-    """Colour drift against the area-averaged source (unit: see `color.drift`)."""
-    seconds: float = 0.0
-    """Spent on this file."""
-    in_pixels: int = 0
-    out_pixels: int = 0
-    deviation: Deviation | None = None
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +180,7 @@ class Failed:
     error: str
     """Names the fact and the way out; the file is in `job`."""
     kind: FailureKind = FailureKind.IMAGE
-    facts: Facts = Facts()
+    facts: Facts = NO_FACTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +191,15 @@ class Deviated:
     deviation: Deviation
 
 
+Result = Staged | Failed | Skipped | Deviated
+"""What a worker says of a job."""
+
+
 class Status(StrEnum):
     DONE = "done"
     FAILED = "failed"
     COPIED = "copied"
+    SKIPPED = "skipped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +211,10 @@ class Outcome:
     job: Job | None = None
     """None for a copied file and for one whose header could not be read."""
     error: str | None = None
+    """Why it failed, or was skipped."""
     kind: FailureKind | None = None
     output_bytes: int = 0
-    facts: Facts = Facts()
+    facts: Facts = NO_FACTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +234,14 @@ class Summary:
     output_bytes: int
     seconds: float
     """Wall time of the run, planning not counted."""
+    unchanged: int = 0
+    """Images among `done` that were passed on as they are."""
+    skipped: int = 0
+    holes: int = 0
+    """Filled in this run."""
+    changed_px: int = 0
+    uncertain: tuple[tuple[Path, Uncertain], ...] = ()
+    """The least certain repairs of the run, the least first."""
     reason: str | None = None
     """Why it ended early, and how to resume; None when it didn't."""
 
@@ -229,9 +254,9 @@ class Summary:
 class Worker(Protocol):
     """Turns jobs into staged results."""
 
-    def process(self, jobs: Iterable[Job], stopping: Callable[[], bool]) -> Iterator[Staged | Failed | Deviated]:
+    def process(self, jobs: Iterable[Job], stopping: Callable[[], bool]) -> Iterator[Result]:
         """A STREAM: pulls jobs lazily (from any one thread at a time), a few ahead, so that reading, computing and
-        staging overlap; gives exactly one Staged or Failed a job, in any order.
+        staging overlap; gives exactly one Staged, Failed or Skipped a job, in any order.
 
         Once `stopping()` says so (an interruption; `jobs` ends then too) it finishes what it has begun to compute and
         drops what it has only read ahead, without a result.  When the generator is closed it drops everything at once.

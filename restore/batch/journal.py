@@ -14,13 +14,14 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from restore.batch import journal_file
+from restore.batch.facts import Deviation
 from restore.batch.fsops import TOKEN_DIGITS, OutputRoot
-from restore.batch.job import Deviation, FailureKind, Job, Other, SourceState, Staged
-from restore.batch.journal_file import Record, record_of, state_columns
+from restore.batch.job import Companion, FailureKind, Job, Other, SourceState, Staged
+from restore.batch.journal_file import COMPANION_COLUMNS, Record, companion_columns, record_of, state_columns
 from restore.batch.lock import acquire, check_free
 from restore.batch.places import JOURNAL_NAME, Places, find_places
 from restore.errors import ExitCode, ImageError
@@ -88,6 +89,16 @@ class Journal:
         )
         return None if row is None else Deviation(int(str(row[0])), int(str(row[1])))
 
+    def files(self) -> Iterator[Record]:
+        """Everything that was published, in the order of names."""
+        if self._connection is None:
+            return
+        with self._explained():
+            rows = self._connection.execute(
+                f"SELECT {journal_file.FILES_COLUMNS} FROM files ORDER BY target"
+            ).fetchall()
+        yield from (record for row in rows if (record := record_of(row)) is not None)
+
     def failures(self) -> list[tuple[Path, str]]:
         """Sources that failed when last tried, and why."""
         if self._connection is None:
@@ -104,7 +115,8 @@ class Journal:
         names = "target, temporary, source, source_size, source_mtime_ns, source_inode, source_sha256, fingerprint"
         with self._explained():
             intents = self._connection.execute(
-                f"SELECT {names}, format, target_size, target_sha256, run, facts FROM intents ORDER BY target"
+                f"SELECT {names}, format, target_size, target_sha256, run, facts, {COMPANION_COLUMNS} FROM intents"
+                " ORDER BY target"
             ).fetchall()
             tokens = {row[0] for row in self._connection.execute("SELECT token FROM runs WHERE ended IS NULL")}
         temporaries = {Path(os.fsdecode(row[1])) for row in intents}
@@ -115,7 +127,7 @@ class Journal:
             for row in intents:
                 target = Path(os.fsdecode(row[0]))
                 if stat := self._renamed(target, Path(os.fsdecode(row[1])), row[9], row[10]):
-                    self._insert_file((row[0], *row[2:10], str(stat.st_mtime_ns), row[10], 0, row[11], row[12]))
+                    self._insert_file((row[0], *row[2:10], str(stat.st_mtime_ns), row[10], 0, *row[11:]))
                     directories.add(target.parent)
         if self.read_only:
             return
@@ -161,13 +173,15 @@ class Journal:
 
     # --- one result's life
 
-    def intend(self, staged: Staged, source_sha256: str) -> None:
-        """Remembers a staged result: survives a kill at once, and a power cut after `seal`."""
+    def intend(self, staged: Staged, state: SourceState, companion: Companion | None) -> None:
+        """Remembers a staged result: survives a kill at once, and a power cut after `seal`.
+
+        `state` and `companion` are what the result was made of, with their sha256.
+        """
         job = staged.job
-        state = replace(job.source_state, sha256=source_sha256)
         with self._explained():
             self._db.execute(
-                "INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT OR REPLACE INTO intents VALUES ({', '.join('?' * 18)})",
                 (
                     os.fsencode(job.target),
                     os.fsencode(staged.temporary),
@@ -179,6 +193,7 @@ class Journal:
                     staged.sha256,
                     self._run,
                     json.dumps(asdict(staged.facts), sort_keys=True),
+                    *companion_columns(companion),
                 ),
             )
 
@@ -195,7 +210,8 @@ class Journal:
                 self._db.execute(
                     f"INSERT OR REPLACE INTO files ({journal_file.FILES_COLUMNS})"
                     " SELECT target, source, source_size, source_mtime_ns, source_inode, source_sha256, fingerprint,"
-                    " format, target_size, ?, target_sha256, 0, run, facts FROM intents WHERE target = ?",
+                    f" format, target_size, ?, target_sha256, 0, run, facts, {COMPANION_COLUMNS} FROM intents"
+                    " WHERE target = ?",
                     (str(stat.st_mtime_ns), key),
                 )
                 self._db.execute(
@@ -215,7 +231,9 @@ class Journal:
         state = SourceState(other.size, other.mtime_ns, 0, sha256)
         result = (str(stat.st_size), str(stat.st_mtime_ns), sha256)
         with self._explained():
-            self._insert_file((key, key, *state_columns(state), COPY, COPY, *result, 0, self._run, "{}"))
+            self._insert_file(
+                (key, key, *state_columns(state), COPY, COPY, *result, 0, self._run, "{}", *companion_columns(None))
+            )
 
     def failed(self, source: Path, error: str, kind: FailureKind) -> None:
         """Remembers why a source failed; an earlier result of it stays known."""
@@ -314,5 +332,7 @@ class Journal:
 def _recipe_json(recipe: Recipe) -> str:
     """Without the folder of a model that the user gave as a path: nothing here names this machine."""
     facts = asdict(recipe)
-    facts["upscale"]["model"] = Path(recipe.upscale.model).name
+    for step in ("upscale", "inpaint"):
+        if facts[step] is not None:
+            facts[step]["model"] = Path(facts[step]["model"]).name
     return json.dumps(facts, sort_keys=True)

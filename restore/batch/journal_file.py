@@ -5,18 +5,30 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from restore.batch.job import SourceState, printable
+from restore.batch.job import Companion, SourceState, printable
 from restore.errors import DiskFullError, SetupError
 
 APPLICATION_ID = 0x52535452
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-SCHEMA = """
+COMPANION_COLUMNS = "companion, companion_size, companion_mtime_ns, companion_inode, companion_sha256"
+_COMPANION = "companion BLOB, companion_size TEXT, companion_mtime_ns TEXT, companion_inode TEXT, companion_sha256 TEXT"
+"""Of the mask, infrared or patch file that also decided the result; NULL where there was none."""
+UPGRADES = {
+    1: tuple(
+        f"ALTER TABLE {table} ADD COLUMN {column.strip()}"
+        for table in ("files", "intents")
+        for column in _COMPANION.split(",")
+    )
+}
+"""Statements that bring a journal of this version to the next one."""
+
+SCHEMA = f"""
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY,
     token TEXT NOT NULL,          -- names the run in its temporaries
@@ -41,7 +53,8 @@ CREATE TABLE files (              -- results that are published
     target_sha256 TEXT NOT NULL,
     unsure INTEGER NOT NULL,      -- 1: from a damaged journal; believed only if the target has target_sha256
     run INTEGER NOT NULL,
-    facts TEXT NOT NULL           -- JSON of job.Facts
+    facts TEXT NOT NULL,          -- JSON of job.Facts
+    {_COMPANION}
 ) WITHOUT ROWID;
 CREATE TABLE intents (            -- staged, and about to get their names
     target BLOB PRIMARY KEY,
@@ -56,7 +69,8 @@ CREATE TABLE intents (            -- staged, and about to get their names
     target_size TEXT NOT NULL,
     target_sha256 TEXT NOT NULL,
     run INTEGER NOT NULL,
-    facts TEXT NOT NULL
+    facts TEXT NOT NULL,
+    {_COMPANION}
 ) WITHOUT ROWID;
 CREATE TABLE failures (
     source BLOB PRIMARY KEY,
@@ -78,7 +92,7 @@ INSERT INTO seal VALUES (0);
 
 FILES_COLUMNS = (
     "target, source, source_size, source_mtime_ns, source_inode, source_sha256, fingerprint, format, target_size, "
-    "target_mtime_ns, target_sha256, unsure, run, facts"
+    f"target_mtime_ns, target_sha256, unsure, run, facts, {COMPANION_COLUMNS}"
 )
 
 
@@ -96,35 +110,56 @@ class Record:
     sha256: str
     unsure: bool
     """Read from a damaged journal: true only if the target has `sha256`."""
+    facts: str
+    """JSON of `job.Facts`."""
+    companion: Path | None = None
+    companion_state: SourceState | None = None
 
 
 def record_of(row: tuple[object, ...]) -> Record | None:
     """From FILES_COLUMNS; None if damage made nonsense of it."""
     target, source, *known, fingerprint, form, out_size, out_mtime_ns, out_sha256, unsure = row[:12]
+    facts, companion, *companion_known = row[13:]
     if not isinstance(target, bytes) or not isinstance(source, bytes):
         return None
     try:
-        size, mtime_ns, inode, result_size, result_mtime_ns = (
-            int(str(value)) for value in (*known[:3], out_size, out_mtime_ns)
-        )
+        state = _state_of(known)
+        companion_state = _state_of(companion_known) if isinstance(companion, bytes) else None
+        result_size, result_mtime_ns = int(str(out_size)), int(str(out_mtime_ns))
     except ValueError:
         return None
     return Record(
         target=Path(os.fsdecode(target)),
         source=Path(os.fsdecode(source)),
-        source_state=SourceState(size, mtime_ns, inode, None if known[3] is None else str(known[3])),
+        source_state=state,
         fingerprint=str(fingerprint),
         format=str(form),
         size=result_size,
         mtime_ns=result_mtime_ns,
         sha256=str(out_sha256),
         unsure=bool(unsure),
+        facts=str(facts),
+        companion=Path(os.fsdecode(companion)) if isinstance(companion, bytes) else None,
+        companion_state=companion_state,
     )
+
+
+def _state_of(columns: Sequence[object]) -> SourceState:
+    """Raises ValueError."""
+    size, mtime_ns, inode = (int(str(value)) for value in columns[:3])
+    return SourceState(size, mtime_ns, inode, None if columns[3] is None else str(columns[3]))
 
 
 def state_columns(state: SourceState) -> tuple[str, str, str, str | None]:
     """As FILES_COLUMNS has them."""
     return str(state.size), str(state.mtime_ns), str(state.inode), state.sha256
+
+
+def companion_columns(companion: Companion | None) -> tuple[object, ...]:
+    """As FILES_COLUMNS ends."""
+    if companion is None:
+        return (None,) * 5
+    return (os.fsencode(companion.relative), *state_columns(companion.state))
 
 
 @contextmanager
@@ -212,10 +247,13 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
             f"{printable(path)}: the journal was made by a newer version of restore: update restore, or name another "
             "output"
         )
-    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID or version != SCHEMA_VERSION:
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID or version < 1:
         raise sqlite3.DatabaseError("not a journal of restore")
     if (verdict := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
         raise sqlite3.DatabaseError(verdict)
+    for old in range(version, SCHEMA_VERSION):
+        steps = "; ".join(UPGRADES[old])
+        connection.executescript(f"BEGIN; {steps}; PRAGMA user_version={old + 1}; COMMIT;")
 
 
 def _move_away(path: Path) -> Path:
@@ -236,12 +274,21 @@ def _save(damaged: Path, connection: sqlite3.Connection, path: Path) -> int:
             saved += _save_rows(
                 old, connection, "runs", "token, started, ended, exit_code, fingerprint, recipe, versions"
             )
-            saved = _save_rows(old, connection, "files", FILES_COLUMNS)
+            saved = _save_rows(old, connection, "files", _columns_of(old, "files"))
             connection.execute("UPDATE files SET unsure = 1")
             connection.execute("COMMIT")
     except sqlite3.DatabaseError:
         pass  # not even opened: nothing can be saved, and nothing is believed
     return saved
+
+
+def _columns_of(old: sqlite3.Connection, table: str) -> str:
+    """Those that the damaged journal has: one of an older version has fewer."""
+    try:
+        names = [row[1] for row in old.execute(f"PRAGMA table_info({table})")]
+    except sqlite3.DatabaseError:
+        return FILES_COLUMNS  # reading them will fail in the same way
+    return ", ".join(name for name in FILES_COLUMNS.split(", ") if name in names)
 
 
 def _save_rows(old: sqlite3.Connection, new: sqlite3.Connection, table: str, columns: str) -> int:

@@ -17,6 +17,7 @@ from restore.recipe import RunOptions
 STATE_NAME = ".restore"
 JOURNAL_NAME = "journal.sqlite"
 LOCK_NAME = "lock"
+LEDGER_NAME = "repairs"
 NETWORK_FILESYSTEMS = frozenset(
     (
         *(
@@ -58,6 +59,11 @@ class Places:
     network: bool
     """The output lies on a network filesystem."""
     notes: tuple[str, ...] = ()
+
+    @property
+    def ledger(self) -> Path:
+        """Directory of the repairs that were made, a file for each result."""
+        return self.state / LEDGER_NAME
 
 
 def find_places(options: RunOptions) -> Places:

@@ -9,34 +9,24 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from restore.batch.fsops import digest_of
 from restore.batch.job import Job, Other, Plan, Problem, SourceState, printable, without_place
 from restore.batch.journal import Journal
 from restore.batch.places import Places, nearest_existing
 from restore.batch.probe import OpenDecoder, probe_all
+from restore.batch.refuse import check_disk, estimate, refuse_foreign, refuse_unholdable
+from restore.batch.sources import source_state
 from restore.batch.targets import MAX_NAME_BYTES, name_targets, too_long
-from restore.batch.walk import examples, walk
+from restore.batch.walk import walk
 from restore.errors import ImageError, SetupError
-from restore.formats import SUFFIXES, Decoder, Header, cannot_hold
+from restore.formats import SUFFIXES, Decoder, Header
 from restore.recipe import Recipe, RunOptions
 
 OutputSize = Callable[[int, int], tuple[int, int]]
 """(height, width) of a source page in px -> (height, width) of its result in px."""
-
-SIZE_RATIOS = {
-    "bmp": (1.0, 1.0),
-    "pnm": (1.0, 1.0),
-    "jpeg": (0.01, 0.1),
-    "webp": (0.01, 0.3),
-    "dds": (0.15, 0.3),
-}
-"""Bytes on disk over bytes of pixels: (hardly ever less, typical).  Of the others: OTHER_RATIO."""
-OTHER_RATIO = (0.02, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,32 +82,19 @@ def make_plan(
             else:
                 deviation = journal.find_deviation(job.target, job.source_state, fingerprint)
                 jobs.append(replace(job, deviation=deviation))
-    _refuse_unholdable(jobs)
+    refuse_unholdable(jobs)
     others, others_done, other_problems = _others(base, copied, journal)
     problems += other_problems
     if not options.overwrite:
-        _refuse_foreign([job.target for job in jobs] + [other.relative for other in others], journal)
-    low, typical = _estimate(jobs, others)
+        refuse_foreign([job.target for job in jobs] + [other.relative for other in others], journal)
+    low, typical = estimate(jobs, others)
     free = shutil.disk_usage(nearest_existing(places.root)).free
     notes = [*journal.notes, *found.notes]
-    _check_disk(low, typical, free, notes)
+    check_disk(low, typical, free, notes)
     if not found.images and not found.problems:
         raise SetupError(f"{printable(places.source)}: no image to work on: check the folder, --include and --exclude")
     problems.sort(key=lambda problem: os.fsencode(problem.relative))
     return Plan(tuple(jobs), done, others, tuple(problems), tuple(notes), fingerprint, free, typical, others_done)
-
-
-def source_state(source: Path, *, content: bool) -> SourceState:
-    """What the file is now.  Raises OSError, or ImageError if it is no regular file or changes while it is read."""
-    with open(source, "rb", opener=lambda path, flags: os.open(path, flags | getattr(os, "O_NONBLOCK", 0))) as file:
-        before = os.fstat(file.fileno())
-        if not stat.S_ISREG(before.st_mode):
-            raise ImageError("is no regular file")
-        digest = digest_of(file) if content else None
-        after = os.fstat(file.fileno())
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise ImageError("changes while it is read: run again when it is finished")
-    return SourceState(before.st_size, before.st_mtime_ns, before.st_ino, digest)
 
 
 def _candidate(base: Path, relative: Path, target: Path, content: bool) -> _Candidate | Problem:
@@ -211,41 +188,6 @@ def _too_large(job: Job, max_pixels: int) -> str:
     )
 
 
-def _refuse_unholdable(jobs: Iterable[Job]) -> None:
-    reasons: defaultdict[str, list[Path]] = defaultdict(list)
-    for job in jobs:
-        before, after = job.header, (job.output_width_px, job.output_height_px)
-        scale = max(after) / max(before.width, before.height)  # sides may grow unlike; the longest one counts
-        if reason := cannot_hold(job.format, job.header, scale):
-            reasons[reason].append(job.relative)
-    if reasons:
-        lines = [f"{reason} ({len(paths)} files: {examples(paths)})" for reason, paths in reasons.items()]
-        raise SetupError("; ".join(lines) + "; or leave such files out with --exclude")
-
-
-def _refuse_foreign(targets: Iterable[Path], journal: Journal) -> None:
-    """Never replaces a file that isn't known to be this tool's own, unchanged."""
-    foreign, changed = [], []
-    for target in targets:
-        there = journal.output.lstat(target)
-        if there is None:
-            continue
-        record = journal.find(target)
-        if record is None:
-            foreign.append(target)
-        elif not journal.is_ours(record, there):
-            changed.append(target)
-    lines = []
-    if foreign:
-        lines.append(
-            f"{len(foreign)} files in the output were not made by a run that its journal knows: {examples(foreign)}"
-        )
-    if changed:
-        lines.append(f"{len(changed)} results were changed after they were made: {examples(changed)}")
-    if lines:
-        raise SetupError("; ".join(lines) + ": move them away, name another output, or let --overwrite replace them")
-
-
 def _others(base: Path, copied: Iterable[Path], journal: Journal) -> tuple[tuple[Other, ...], int, list[Problem]]:
     """Files to copy along, how many already are, and those that can't be.  Done: same size and time in the output."""
     todo, done, problems = [], 0, []
@@ -263,32 +205,3 @@ def _others(base: Path, copied: Iterable[Path], journal: Journal) -> tuple[tuple
         else:
             todo.append(Other(relative, base / relative, facts.st_size, facts.st_mtime_ns))
     return tuple(todo), done, problems
-
-
-def _estimate(jobs: Iterable[Job], others: Iterable[Other]) -> tuple[int, int]:
-    """Bytes that will be written: (hardly ever less, typical)."""
-    low = typical = float(sum(other.size for other in others))
-    for job in jobs:
-        raw = job.out_pixels * len(job.header.channels) * job.header.bits / 8
-        ratios = SIZE_RATIOS.get(job.format, OTHER_RATIO)
-        low += raw * ratios[0]
-        typical += raw * ratios[1]
-    return int(low), int(typical)
-
-
-def _check_disk(low: int, typical: int, free: int, notes: list[str]) -> None:
-    """Refuses only what surely doesn't fit: how well results compress is known only afterwards."""
-    if low > free:
-        raise SetupError(
-            f"the results need at least {_mib(low)}, typically {_mib(typical)}, and the output's disk has {_mib(free)} "
-            "free: make room, name another output, or use --limit or --format png"
-        )
-    if typical > free:
-        notes.append(
-            f"the results typically need {_mib(typical)} and the output's disk has {_mib(free)} free: if it fills up, "
-            "the run stops in good order and can be resumed"
-        )
-
-
-def _mib(size: int) -> str:
-    return f"{size / 2**20:,.1f} MiB"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from restore.formats import Decoder
@@ -44,7 +44,8 @@ class Room:
 class Decoders:
     """Limited children, one a thread at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[], Decoder] = Decoder) -> None:
+        self._make = make
         self._stack = ExitStack()
         self._lock = threading.Lock()
         self._idle: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
@@ -56,7 +57,7 @@ class Decoders:
             decoder = self._idle.get_nowait()
         except queue.Empty:
             with self._lock:
-                decoder = self._stack.enter_context(Decoder())
+                decoder = self._stack.enter_context(self._make())
         try:
             yield decoder
         finally:

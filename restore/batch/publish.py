@@ -7,10 +7,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
-from restore.batch.job import Failed, FailureKind, Outcome, Staged, Status, without_place
+from restore.batch.job import (
+    Companion,
+    Failed,
+    FailureKind,
+    Outcome,
+    Skipped,
+    SourceState,
+    Staged,
+    Status,
+    printable,
+    without_place,
+)
 from restore.batch.journal import Journal
-from restore.batch.plan import source_state
+from restore.batch.sources import source_state
 from restore.errors import ImageError
 
 MOST_WAITING = 32
@@ -27,19 +40,24 @@ class Publisher:
         self._on_outcome = on_outcome
         self._waiting: list[Staged] = []
         self._flushed_s = 0.0
+        self._companions: dict[tuple[Path, SourceState], SourceState] = {}
 
     def add(self, staged: Staged) -> None:
         """Raises DiskFullError; a result that isn't what its worker said becomes a failed outcome."""
         try:
-            source_sha256 = self._check(staged)
+            state, companion = self._check(staged)
         except ImageError as error:
             self._journal.output.remove(staged.temporary)
             self.fail(Failed(staged.job, str(error), FailureKind.CHANGED, staged.facts))
             return
-        self._journal.intend(staged, source_sha256)
+        self._journal.intend(staged, state, companion)
         self._waiting.append(staged)
         if len(self._waiting) >= MOST_WAITING or time.monotonic() - self._flushed_s >= LONGEST_WAIT_S:
             self.flush()
+
+    def skip(self, skipped: Skipped) -> None:
+        """Nothing is written, and nothing remembered: the next run looks again."""
+        self._on_outcome(Outcome(skipped.relative, Status.SKIPPED, skipped.job, skipped.reason))
 
     def fail(self, failed: Failed) -> None:
         job = failed.job
@@ -75,18 +93,29 @@ class Publisher:
                 Outcome(staged.job.relative, Status.DONE, staged.job, output_bytes=staged.size, facts=staged.facts)
             )
 
-    def _check(self, staged: Staged) -> str:
-        """The staged file is what its worker wrote, and the source still is what was planned; the source's sha256."""
+    def _check(self, staged: Staged) -> tuple[SourceState, Companion | None]:
+        """The staged file is what its worker wrote, and the source still is what was planned, as is its companion;
+        both with their sha256."""
         if self._journal.output.sha256(staged.temporary) != staged.sha256:
             raise ImageError("the staged result is not what its worker wrote: check the output's disk, and run again")
-        planned = staged.job.source_state
-        try:
-            now = source_state(staged.job.source, content=True)
-        except OSError as error:
-            raise ImageError(f"the source vanished during the run: {error.strerror}") from error
-        assert now.sha256 is not None
-        if (now.size, now.mtime_ns, now.inode) != (planned.size, planned.mtime_ns, planned.inode) or (
-            planned.sha256 not in (None, now.sha256)
-        ):
-            raise ImageError("the source changed during the run: run again")
-        return now.sha256
+        job = staged.job
+        state = _still(job.source, job.source_state, "the source")
+        if job.companion is None:
+            return state, None
+        key = job.companion.source, job.companion.state
+        if key not in self._companions:  # one mask may serve thousands of pictures
+            self._companions[key] = _still(*key, printable(job.companion.relative))
+        return state, replace(job.companion, state=self._companions[key])
+
+
+def _still(path: Path, planned: SourceState, named: str) -> SourceState:
+    """What the file is now, with its sha256; ImageError if that isn't what was planned."""
+    try:
+        now = source_state(path, content=True)
+    except OSError as error:
+        raise ImageError(f"{named} vanished during the run: {error.strerror}") from error
+    if (now.size, now.mtime_ns, now.inode) != (planned.size, planned.mtime_ns, planned.inode) or (
+        planned.sha256 not in (None, now.sha256)
+    ):
+        raise ImageError(f"{named} changed during the run: run again")
+    return now

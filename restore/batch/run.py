@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
+from restore.batch.facts import Uncertain
 from restore.batch.job import (
     Deviated,
     Failed,
@@ -18,6 +20,8 @@ from restore.batch.job import (
     Outcome,
     Plan,
     Reporter,
+    Result,
+    Skipped,
     Staged,
     Status,
     Summary,
@@ -48,6 +52,10 @@ def run(
     return _Run(plan, recipe, options, worker, journal, reporter, versions or _versions()).run()
 
 
+MOST_UNCERTAIN = 50
+"""Repairs that a summary names: what one contact sheet holds."""
+
+
 @dataclass
 class _Tally:
     done: int = 0
@@ -57,6 +65,12 @@ class _Tally:
     in_pixels: int = 0
     out_pixels: int = 0
     output_bytes: int = 0
+    unchanged: int = 0
+    skipped: int = 0
+    skipped_jobs: int = 0
+    holes: int = 0
+    changed_px: int = 0
+    uncertain: list[tuple[Path, Uncertain]] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
         self.output_bytes += outcome.output_bytes
@@ -65,11 +79,20 @@ class _Tally:
         elif outcome.status is Status.FAILED:
             self.failed += 1
             self.failed_jobs += outcome.job is not None
+        elif outcome.status is Status.SKIPPED:
+            self.skipped += 1
+            self.skipped_jobs += outcome.job is not None
         else:
             assert outcome.job is not None
             self.done += 1
+            self.unchanged += bool(outcome.facts.unchanged)
             self.in_pixels += outcome.job.in_pixels
             self.out_pixels += outcome.job.out_pixels
+            if (repair := outcome.facts.repair) is not None:
+                self.holes += repair.holes
+                self.changed_px += repair.changed_px
+                named = [(outcome.relative, one) for one in repair.uncertain]
+                self.uncertain = sorted([*self.uncertain, *named], key=lambda one: one[1].confidence)[:MOST_UNCERTAIN]
 
 
 class _Feed:
@@ -147,7 +170,7 @@ class _Run:
         started_s = time.monotonic()
         plan = self._plan
         self._reporter.on_plan(plan)
-        if plan.jobs or plan.others or plan.problems:
+        if plan.jobs or plan.others or plan.problems or plan.skipped:
             with self._stopper.listening():
                 try:
                     self._work()
@@ -163,6 +186,8 @@ class _Run:
         for problem in self._plan.problems:
             self._journal.failed(problem.relative, problem.error, FailureKind.IMAGE)
             self._on_outcome(Outcome(problem.relative, Status.FAILED, error=problem.error, kind=FailureKind.IMAGE))
+        for skipped in self._plan.skipped:
+            self._publisher.skip(skipped)
         if self._plan.jobs:
             self._drive()
         self._copy_others()
@@ -187,18 +212,20 @@ class _Run:
             for job in list(self._feed.out.values()):
                 self._publisher.fail(Failed(job, "the worker gave no result: this is a bug, please report it"))
 
-    def _next(self, stream: Iterator[Staged | Failed | Deviated]) -> Staged | Failed | Deviated | None:
+    def _next(self, stream: Iterator[Result]) -> Result | None:
         with self._stopper.waiting():
             return next(stream, None)
 
-    def _take(self, item: Staged | Failed | Deviated) -> None:
+    def _take(self, item: Result) -> None:
         if isinstance(item, Deviated):
             self._journal.deviated(item.job, item.deviation)
             return
-        if self._feed.out.pop(item.job.target, None) is None:
-            raise RuntimeError(f"the worker answered twice, or unasked, for {item.job.relative}")
+        if item.job is None or self._feed.out.pop(item.job.target, None) is None:
+            raise RuntimeError(f"the worker answered twice, or unasked: {item}")
         if isinstance(item, Staged):
             self._publisher.add(item)
+        elif isinstance(item, Skipped):
+            self._publisher.skip(item)
         elif item.kind is FailureKind.DISK_FULL:
             raise DiskFullError(item.error)
         else:
@@ -264,11 +291,16 @@ class _Run:
             already_done=self._plan.done,
             failed=tally.failed,
             copied=tally.copied,
-            remaining=len(self._plan.jobs) - tally.done - tally.failed_jobs,
+            remaining=len(self._plan.jobs) - tally.done - tally.failed_jobs - tally.skipped_jobs,
             in_pixels=tally.in_pixels,
             out_pixels=tally.out_pixels,
             output_bytes=tally.output_bytes,
             seconds=seconds,
+            unchanged=tally.unchanged,
+            skipped=tally.skipped,
+            holes=tally.holes,
+            changed_px=tally.changed_px,
+            uncertain=tuple(tally.uncertain),
             reason=reason,
         )
 

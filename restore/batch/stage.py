@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
+from restore.batch.facts import Facts
 from restore.batch.fsops import OutputRoot, Written
-from restore.batch.job import Facts, Job, Staged
+from restore.batch.job import Job, Staged
 from restore.errors import ImageError
 from restore.formats import Decoder, encode
 from restore.image import Arrangement, Document, Image, Pixels
+from restore.trust import patches as patch_files
+from restore.trust.patches import Patches
+from restore.trust.untouched import Touched, first_difference
 
 VARIES = 0.01
 """Standard deviation, as a share of full scale, above which a picture surely isn't constant."""
@@ -17,20 +24,61 @@ STRIP_ROWS = 256
 """Looked at together, so that nothing here is as large as a result."""
 
 
-def stage(source: Document, result: Document, job: Job, facts: Facts, output: OutputRoot, decoder: Decoder) -> Staged:
+def stage(
+    source: Document,
+    result: Document,
+    job: Job,
+    facts: Facts,
+    output: OutputRoot,
+    decoder: Decoder,
+    touched: Sequence[Touched] | None = None,
+) -> Staged:
     """Encodes, writes beside the target, fsyncs, decodes the written file back and checks it.
 
-    Raises ImageError (and then leaves nothing behind), DiskFullError.
+    `touched`: which pixels a repair may have changed, a plane a page; then the file must hold every other pixel of the
+    source bit for bit, and the result itself, too.  Raises ImageError (and then leaves nothing behind), DiskFullError.
     """
-    _check_shape(source, result, job)
+    _check_shape(source, result, job, varied=touched is None)
     with encode(result, job.format) as data:
         written = output.write(job.target, data)
     try:
-        _check_written(source, result, job, written, output, decoder)
+        if touched is None:
+            _check_written(source, result, job, written, output, decoder)
+        else:
+            _check_exact(source, result, job, written, output, decoder, touched)
     except BaseException:
         output.remove(written.path)
         raise
     return Staged(job, written.path, written.size, written.sha256, facts)
+
+
+def stage_copy(job: Job, facts: Facts, output: OutputRoot) -> Staged:
+    """The source's own bytes, under a temporary name beside the target.  Raises ImageError, DiskFullError."""
+    written = output.copy(job.source, job.target)
+    return Staged(job, written.path, written.size, written.sha256, facts)
+
+
+def stage_patches(patches: Patches, job: Job, facts: Facts, output: OutputRoot) -> Staged:
+    """A patch file, read back and checked.  Raises ImageError, DiskFullError."""
+    written = write_patches(patches, job.target, output)
+    return Staged(job, written.path, written.size, written.sha256, facts)
+
+
+def write_patches(patches: Patches, target: Path, output: OutputRoot) -> Written:
+    """A patch file under a temporary name beside `target`, whole and checked.  Raises ImageError, DiskFullError."""
+    with patch_files.write(patches) as data:
+        written = output.write(target, data)
+    try:
+        with output.open(written.path) as file:
+            if not patch_files.same(patch_files.read(file), patches):
+                raise ImageError("the written patches are not what was meant: check the output's disk")
+    except OSError as error:
+        output.remove(written.path)
+        raise ImageError(f"the written patches can't be read back: {error.strerror}") from error
+    except BaseException:
+        output.remove(written.path)
+        raise
+    return written
 
 
 def varies(document: Document) -> bool:
@@ -58,7 +106,7 @@ def _is_finite(pixels: Pixels) -> bool:
     return all(np.isfinite(pixels[top : top + STRIP_ROWS]).all() for top in range(0, len(pixels), STRIP_ROWS))
 
 
-def _check_shape(source: Document, result: Document, job: Job) -> None:
+def _check_shape(source: Document, result: Document, job: Job, *, varied: bool = True) -> None:
     """The result has the planned size and everything that the source had."""
     if len(result.pages) != len(source.pages) or result.arrangement is not source.arrangement:
         raise ImageError(f"the result has {len(result.pages)} pages, its source has {len(source.pages)}")
@@ -75,8 +123,35 @@ def _check_shape(source: Document, result: Document, job: Job) -> None:
         raise ImageError(
             f"the result is {result.first.width}x{result.first.height}, planned was {planned[0]}x{planned[1]}"
         )
-    if varies(source) and not any(np.ptp(page.pixels[..., c]) for page in result.pages for c in page.color_channels):
+    if (
+        varied
+        and varies(source)
+        and not any(np.ptp(page.pixels[..., c]) for page in result.pages for c in page.color_channels)
+    ):
         raise ImageError("the result is one even colour though its source isn't: try --precision fp32")
+
+
+def _check_exact(
+    source: Document,
+    result: Document,
+    job: Job,
+    written: Written,
+    output: OutputRoot,
+    decoder: Decoder,
+    touched: Sequence[Touched],
+) -> None:
+    """What another decoding finds is the result, and outside the repairs the source, bit for bit in all channels."""
+    try:
+        with output.open(written.path) as file:
+            decoded = decoder.read_back(file, job.format)
+    except OSError as error:
+        raise ImageError(f"the written result can't be read back: {error.strerror}: check the output's disk") from error
+    except ImageError as error:
+        raise ImageError(f"the written result can't be decoded: {error}") from error
+    if difference := first_difference(source, decoded, touched):
+        raise ImageError(f"pixels that no repair may touch would change: {difference}: nothing was written")
+    if difference := first_difference(result, decoded):
+        raise ImageError(f"the written result is not what was meant: {difference}")
 
 
 def _check_written(

@@ -39,8 +39,8 @@ class Used:
     """As `--device` takes it: "cpu", "cuda:0"."""
     device_name: str
     """For people: "cuda:0, NVIDIA H100 80GB HBM3"."""
-    tile_px: int
-    halo_px: int
+    tile_px: int | None
+    halo_px: int | None
     fingerprint: str
     state: Path
     """Directory of the journal."""

@@ -47,6 +47,15 @@ def open_model(name_or_path: str, device: str, precision: Precision) -> Model:
 
 def recipe_for(model: Model, wishes: Wishes) -> Recipe:
     """The recipe that `wishes` mean for `model`.  Raises SetupError where they contradict each other."""
+    return Recipe(
+        upscale=upscale_step(model, wishes),
+        rules=TraitRules(wrap=wishes.wrap),
+        output=Output(format=wishes.format.value),
+    )
+
+
+def upscale_step(model: Model, wishes: Wishes) -> Upscale:
+    """The step of enlarging alone."""
     from restore.halo import choose
 
     tiling = choose(
@@ -56,20 +65,16 @@ def recipe_for(model: Model, wishes: Wishes) -> Recipe:
         halo_px=wishes.halo.px,
         exact=wishes.halo.exact,
     )
-    return Recipe(
-        Upscale(
-            model=model.ref.name,
-            model_sha256=model.ref.sha256,
-            precision=model.precision,
-            tile_px=tiling.tile_px,
-            halo_px=tiling.halo_px,
-            scale=wishes.scale,
-            color_fix=wishes.color_fix,
-            keep_grain=wishes.keep_grain,
-            max_size_px=wishes.max_size_px,
-            pow2=wishes.pow2,
-            multiple_of_px=wishes.multiple_of_px,
-        ),
-        TraitRules(wrap=wishes.wrap),
-        Output(format=wishes.format.value),
+    return Upscale(
+        model=model.ref.name,
+        model_sha256=model.ref.sha256,
+        precision=model.precision,
+        tile_px=tiling.tile_px,
+        halo_px=tiling.halo_px,
+        scale=wishes.scale,
+        color_fix=wishes.color_fix,
+        keep_grain=wishes.keep_grain,
+        max_size_px=wishes.max_size_px,
+        pow2=wishes.pow2,
+        multiple_of_px=wishes.multiple_of_px,
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from restore.cli import console, options
-from restore.cli.resolve import Wishes, open_model, recipe_for
+from restore.cli.resolve import Wishes, open_model, upscale_step
 from restore.cli.sheet import MOST_ROWS, check_page
 from restore.errors import ImageError, SetupError
 from restore.recipe import ColorFix, Precision, TraitRules, Wrap
@@ -179,7 +179,7 @@ def _try_model(name: str, device: str, wishes: Wishes, specimens: Sequence[Speci
     from restore.upscale import Picture, Upscaler
 
     model = open_model(name, device, wishes.precision)
-    step = recipe_for(model, wishes).upscale
+    step = upscale_step(model, wishes)
     upscaler = Upscaler(model, step, batch_px=CPU_BATCH_PX if model.device == "cpu" else GPU_BATCH_PX)
     pictures = [
         (number, Picture(Document((specimen.part,)), (specimen.traits,))) for number, specimen in enumerate(specimens)

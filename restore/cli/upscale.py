@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import typer
 
 from restore.cli import console, options
 from restore.cli.resolve import AUTO_HALO, Wishes, open_model, recipe_for
+from restore.cli.running import carry_out
 from restore.errors import ExitCode
-from restore.recipe import ColorFix, OnCollision, Pow2, Precision, Recipe, RunOptions, Wrap
-
-if TYPE_CHECKING:
-    from restore.cli.events import Used
-    from restore.models import Model
+from restore.recipe import ColorFix, OnCollision, Pow2, Precision, RunOptions, Wrap
 
 EXIT_CODES = "Exit codes: 0 all done, 2 could not start, 3 some files failed, 4 disk full, 130 and 143 interrupted."
 
@@ -91,40 +85,7 @@ def _run(
     find_places(run_options)
     model = open_model(model_name, run_options.device, wishes.precision)
 
-    from restore.batch.journal import open_journal
-    from restore.batch.plan import make_plan
-    from restore.batch.run import run
-    from restore.batch.worker import LocalWorker
-    from restore.resample import target_size
+    from restore.batch.steps import Models
 
     recipe = recipe_for(model, wishes)
-    with open_journal(run_options, read_only=dry_run) as journal:
-        report.on_used(_used(model, recipe, journal.places.state))
-        plan = make_plan(
-            recipe,
-            run_options,
-            journal,
-            lambda height, width: target_size(height, width, model.scale, recipe.upscale),
-        )
-        if dry_run:
-            report.on_dry_run(plan)
-            return ExitCode.SOME_FAILED if plan.problems else ExitCode.OK
-        worker = LocalWorker(model, recipe, journal.output)
-        return run(plan, recipe, run_options, worker, journal, report).exit_code
-
-
-def _used(model: Model, recipe: Recipe, state: Path) -> Used:
-    from restore.cli.events import Used
-    from restore.device import describe
-
-    return Used(
-        model=model.ref.name,
-        licence=model.ref.licence,
-        precision=model.precision.value,
-        device=model.device,
-        device_name=describe(model.device),
-        tile_px=recipe.upscale.tile_px,
-        halo_px=recipe.upscale.halo_px,
-        fingerprint=recipe.fingerprint(),
-        state=state,
-    )
+    return carry_out(recipe, Models(upscale=model), run_options, report, dry_run=dry_run)

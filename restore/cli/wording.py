@@ -98,10 +98,8 @@ def outcome_line(outcome: Outcome) -> str:
 
 
 def used_line(used: Used) -> str:
-    return (
-        f"{visible(used.model)} in {used.precision} on {visible(used.device_name)}, "
-        f"tiles of {used.tile_px} px with a halo of {used.halo_px} px"
-    )
+    tiles = "" if used.tile_px is None else f", tiles of {used.tile_px} px with a halo of {used.halo_px} px"
+    return f"{visible(used.model)} in {used.precision} on {visible(used.device_name)}{tiles}"
 
 
 def summary_lines(summary: Summary, failures: Sequence[Outcome], used: Used | None) -> list[str]:

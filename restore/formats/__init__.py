@@ -19,6 +19,7 @@ from restore.formats.catalogue import (
     cannot_hold,
     facts_of,
     target_suffix,
+    written_exactly,
 )
 from restore.formats.decoder import Decoder
 from restore.formats.encode import encode, header_of, written_size
@@ -37,5 +38,6 @@ __all__ = [
     "header_of",
     "sniff",
     "target_suffix",
+    "written_exactly",
     "written_size",
 ]

@@ -87,6 +87,8 @@ class Header:
     notes: tuple[str, ...] = ()
     orientation: int = 1
     """EXIF's 1..8; 1 is upright."""
+    lossy: bool = False
+    """The file's own compression loses something: JPEG or lossy WebP."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,13 @@ def facts_of(document: Document) -> PixelFacts:
         constant = all(bool((corners[:, c] == corners[0, c]).all()) for c in colour)
     tall = len(document.pages) if document.arrangement is Arrangement.CUBE_STRIP else 1
     return PixelFacts(finite, constant, (document.first.width, document.first.height * tall))
+
+
+def written_exactly(format: str, header: Header) -> bool:  # noqa: A002
+    """Whether a picture with this header keeps every pixel, bit for bit, when it is written as `format`."""
+    if format == "webp":  # lossy only where the source was
+        return not header.lossy
+    return not FORMATS[format].lossy
 
 
 def target_suffix(format: str) -> str:  # noqa: A002

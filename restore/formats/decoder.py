@@ -18,7 +18,7 @@ import numpy as np
 
 from restore.errors import ImageError
 from restore.formats import shared
-from restore.formats.catalogue import Header, PixelFacts
+from restore.formats.catalogue import Header, PixelFacts, target_suffix
 from restore.formats.process import Child
 from restore.formats.shared import anonymous_file
 from restore.image import Alpha, Arrangement, Document, Image, Stored, Transfer
@@ -87,6 +87,13 @@ class Decoder:
         except (KeyError, ValueError, TypeError) as error:
             self.close()  # whatever says such things is no longer to be trusted
             raise ImageError(f"{_shown(path)}: the decoder's answer makes no sense ({error!r})") from error
+
+    def read_back(self, file: BinaryIO, format: str) -> Document:  # noqa: A002
+        """All pages of a staged output; `file` is any real file, open for reading.  ImageError when it is not whole."""
+        file.flush()
+        request = {"op": "read", "suffix": target_suffix(format)}
+        with anonymous_file() as pixels:
+            return _document(self._ask(request, file.fileno(), pixels, "the encoded output"), pixels)
 
     def check(self, file: BinaryIO, format: str) -> tuple[Header, PixelFacts]:  # noqa: A002
         """Decodes a staged output completely, in bands of rows, and keeps none of it.

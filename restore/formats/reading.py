@@ -262,4 +262,5 @@ def _header(format_name: str, pages: tuple[Page, ...], container: Container, not
         arrangement=Arrangement.CUBE_STRIP if faces else Arrangement.PAGES,
         notes=(*notes, *container.notes),
         orientation=container.orientation,
+        lossy=format_name == "jpeg" or container.extras.get("webp.lossless") is False,
     )

@@ -14,8 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+from restore.batch.facts import Facts
 from restore.batch.fsops import OutputRoot, is_temporary
-from restore.batch.job import Deviated, Facts, Failed, Job, Outcome, Plan, Staged, Summary
+from restore.batch.job import Deviated, Failed, Job, Outcome, Plan, Staged, Summary
 from restore.batch.journal import Journal, open_journal
 from restore.batch.places import STATE_NAME
 from restore.batch.plan import make_plan

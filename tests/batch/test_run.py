@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from batch_fakes import RECIPE, FakeWorker, Recorder, Sandbox, ppm, upscaled, with_grain
 
-from restore.batch.job import Deviated, Deviation, Failed, FailureKind, Job, Staged, Status
+from restore.batch.facts import Deviation
+from restore.batch.job import Deviated, Failed, FailureKind, Job, Staged, Status
 from restore.batch.places import STATE_NAME
 from restore.errors import ExitCode, SetupError
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from restore.batch import stage as stage_module
+from restore.batch.facts import Facts
 from restore.batch.fsops import OutputRoot
-from restore.batch.job import Facts, Job, SourceState
+from restore.batch.job import Job, SourceState
 from restore.batch.stage import stage, varies
 from restore.errors import ImageError
 from restore.formats import Decoder

@@ -16,9 +16,13 @@ import numpy as np
 import pytest
 import torch
 
+from restore.batch import finish as finish_module
 from restore.batch import worker as worker_module
+from restore.batch.facts import Deviation
+from restore.batch.finish import Finisher
 from restore.batch.fsops import OutputRoot
-from restore.batch.job import Deviated, Deviation, Failed, FailureKind, Job, SourceState, Staged
+from restore.batch.job import Deviated, Failed, FailureKind, Job, SourceState, Staged
+from restore.batch.steps import Models
 from restore.batch.worker import CPU_PICTURES, LocalWorker
 from restore.errors import DiskFullError
 from restore.formats import Decoder
@@ -53,6 +57,10 @@ def decoder() -> Iterator[Decoder]:
 @pytest.fixture
 def output(tmp_path: Path) -> OutputRoot:
     return OutputRoot(tmp_path / "out", "00000001")
+
+
+def worker(model: Model, recipe: Recipe, output: OutputRoot) -> LocalWorker:
+    return LocalWorker(Models(upscale=model), Finisher(recipe, output))
 
 
 def painted(seed: int, height: int = 20, width: int = 24, channels: int = 3) -> np.ndarray:
@@ -172,7 +180,7 @@ def test_every_job_gets_one_result_and_bad_ones_fail_alone(
     gone.source.unlink()
     jobs[4:4] = [cut, changed, gone]
     with nothing_left_running():
-        results = list(LocalWorker(compact, recipe, output).process(jobs))
+        results = list(worker(compact, recipe, output).process(jobs))
     assert sorted(r.job.relative for r in results) == sorted(job.relative for job in jobs)
     failures = {r.job.relative.name: r for r in results if isinstance(r, Failed)}
     kinds = {name: failed.kind for name, failed in failures.items()}
@@ -199,7 +207,7 @@ def test_closing_early_leaves_no_file_no_thread_and_no_process(
 ) -> None:
     jobs = [make(f"{i}.png") for i in range(12)]
     with nothing_left_running():
-        stream = LocalWorker(compact, recipe, output).process(jobs)
+        stream = worker(compact, recipe, output).process(jobs)
         first = next(stream)
         stream.close()
     assert isinstance(first, Staged)
@@ -226,7 +234,7 @@ def test_closing_drops_a_long_tile_in_its_middle(
         yield long
 
     def drive() -> None:
-        stream = LocalWorker(replace(compact, net=net), recipe, output).process(feed())
+        stream = worker(replace(compact, net=net), recipe, output).process(feed())
         assert isinstance(next(stream), Staged)
         taken.set()
         assert endless.wait(LONGEST_S)
@@ -251,7 +259,7 @@ def test_an_interruption_finishes_the_picture_in_work_and_drops_those_read_ahead
 
     with nothing_left_running():
         threading.Thread(target=interrupt).start()
-        finishes(lambda: results.extend(LocalWorker(gate.model, recipe, output).process(jobs, stopping.is_set)))
+        finishes(lambda: results.extend(worker(gate.model, recipe, output).process(jobs, stopping.is_set)))
     (only,) = results
     assert isinstance(only, Staged)
     assert files_below(output.root) == [output.root / only.temporary]
@@ -273,7 +281,7 @@ def test_an_error_that_is_no_picture_s_reaches_the_driver(
 
     def drive() -> None:
         jobs = [make(f"{i}.png") for i in range(8)]
-        for result in LocalWorker(replace(compact, net=net), recipe, output).process(jobs):
+        for result in worker(replace(compact, net=net), recipe, output).process(jobs):
             assert isinstance(result, Staged)
             output.remove(result.temporary)
 
@@ -288,10 +296,10 @@ def test_an_error_while_staging_reaches_the_driver_too(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a fault of ours")
 
-    monkeypatch.setattr(worker_module, "stage", broken)
+    monkeypatch.setattr(finish_module, "stage", broken)
     jobs = [make(f"{i}.png") for i in range(8)]
     with nothing_left_running(), pytest.raises(ZeroDivisionError, match="a fault of ours"):
-        finishes(lambda: list(LocalWorker(compact, recipe, output).process(jobs)))
+        finishes(lambda: list(worker(compact, recipe, output).process(jobs)))
 
 
 def test_smaller_tiles_are_told_at_once_and_a_resumed_run_repeats_them_byte_for_byte(
@@ -301,7 +309,7 @@ def test_smaller_tiles_are_told_at_once_and_a_resumed_run_repeats_them_byte_for_
     asked: list[int] = []
     small, large = make("small.png"), make("large.png", painted(5, 120, 150))
     scarce = fits_up_to(compact, 110 * 110, asked)
-    results = list(LocalWorker(scarce, recipe, output).process([large, small]))
+    results = list(worker(scarce, recipe, output).process([large, small]))
     told = [r for r in results if isinstance(r, Deviated)]
     assert {d.job for d in told} == {large}
     last = told[-1].deviation
@@ -315,12 +323,12 @@ def test_smaller_tiles_are_told_at_once_and_a_resumed_run_repeats_them_byte_for_
     plenty: list[int] = []
     again = OutputRoot(tmp_path / "again", "00000002")
     resumed = replace(large, deviation=last)
-    (repeated,) = LocalWorker(fits_up_to(compact, 1 << 30, plenty), recipe, again).process([resumed])
+    (repeated,) = worker(fits_up_to(compact, 1 << 30, plenty), recipe, again).process([resumed])
     assert isinstance(repeated, Staged)
     assert repeated.sha256 == done["large.png"].sha256
     assert max(plenty) <= 110 * 110
 
-    (whole,) = LocalWorker(compact, recipe, again).process([large])
+    (whole,) = worker(compact, recipe, again).process([large])
     assert isinstance(whole, Staged)
     assert whole.sha256 != repeated.sha256, "the test needs a halo so small that tiles can be seen in the bytes"
 
@@ -343,7 +351,7 @@ def test_a_picture_that_starts_again_never_waits_for_others_that_wait_for_it(
     jobs = [make("a.png", painted(1, 60, 92)), make("b.png", painted(2, 60, 92))]
     results: list[object] = []
     with nothing_left_running():
-        finishes(lambda: results.extend(LocalWorker(replace(compact, net=net), recipe, output).process(jobs)))
+        finishes(lambda: results.extend(worker(replace(compact, net=net), recipe, output).process(jobs)))
     assert {r.job for r in results if isinstance(r, Staged)} == set(jobs)
     assert asked[0] == (1, 3, 80, 112)
     assert asked[-1] == (3, 3, 80, 66), "the test needs a batch with a place left"
@@ -353,7 +361,7 @@ def test_a_picture_that_never_fits_says_so(
     compact: Model, recipe: Recipe, output: OutputRoot, make: Callable[..., Job]
 ) -> None:
     scarce = fits_up_to(compact, 70 * 70, [])
-    results = list(LocalWorker(scarce, recipe, output).process([make("a.png", painted(1, 60, 200)), make("b.png")]))
+    results = list(worker(scarce, recipe, output).process([make("a.png", painted(1, 60, 200)), make("b.png")]))
     (failed,) = [r for r in results if isinstance(r, Failed)]
     assert (failed.job.relative.name, failed.kind) == ("a.png", FailureKind.MEMORY)
     assert len([r for r in results if isinstance(r, Staged)]) == 1
@@ -398,7 +406,7 @@ def test_no_more_is_read_ahead_than_memory_and_device_need(
 
     looker = threading.Thread(target=look)
     looker.start()
-    finishes(lambda: results.extend(LocalWorker(gate.model, recipe, output).process(feed())))
+    finishes(lambda: results.extend(worker(gate.model, recipe, output).process(feed())))
     looker.join()
     assert seen == [(inside, inside + 1)]
     assert len(results) == len(jobs)
@@ -415,7 +423,7 @@ def test_a_full_disk_is_told_as_such(
         return real(target, data)
 
     monkeypatch.setattr(output, "write", write)
-    results = list(LocalWorker(compact, recipe, output).process([make(f"{i}.png") for i in range(3)]))
+    results = list(worker(compact, recipe, output).process([make(f"{i}.png") for i in range(3)]))
     kinds = {r.job.relative.name: r.kind if isinstance(r, Failed) else "staged" for r in results}
     assert kinds == {"0.png": "staged", "1.png": FailureKind.DISK_FULL, "2.png": "staged"}
 
@@ -432,10 +440,10 @@ def test_memory_that_runs_out_on_the_host_is_one_picture_s_failure(
         return call
 
     monkeypatch.setattr(worker_module, "_read", greedy(worker_module._read, "0.png"))
-    real = worker_module.stage
+    real = finish_module.stage
     staging = greedy(lambda job, *others: real(*others[:2], job, *others[2:]), "1.png")
-    monkeypatch.setattr(worker_module, "stage", lambda source, result, job, *rest: staging(job, source, result, *rest))
-    results = list(LocalWorker(compact, recipe, output).process([make(f"{i}.png") for i in range(3)]))
+    monkeypatch.setattr(finish_module, "stage", lambda source, result, job, *rest: staging(job, source, result, *rest))
+    results = list(worker(compact, recipe, output).process([make(f"{i}.png") for i in range(3)]))
     kinds = {r.job.relative.name: r.kind if isinstance(r, Failed) else "staged" for r in results}
     assert kinds == {"0.png": FailureKind.MEMORY, "1.png": FailureKind.MEMORY, "2.png": "staged"}
 
@@ -458,7 +466,7 @@ def test_faces_of_a_cube_never_wrap_around_themselves(
 ) -> None:
     job = make("sky.dds", data=cube_dds(32))
     assert job.header.arrangement is Arrangement.CUBE_STRIP
-    (staged,) = LocalWorker(compact, replace(recipe, rules=TraitRules(asked)), output).process([job])
+    (staged,) = worker(compact, replace(recipe, rules=TraitRules(asked)), output).process([job])
     assert isinstance(staged, Staged), staged
     strip = pixels_of(staged, output, decoder).first.pixels
     faces = decoder.read(job.source).pages
@@ -479,12 +487,12 @@ def test_pictures_that_share_batches_get_the_bytes_that_they_get_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     jobs = [make(f"{i}.png", painted(i, 24, 24 if i % 3 else 40)) for i in range(10)]
-    one_by_one = LocalWorker(compact, recipe, OutputRoot(tmp_path / "alone", "00000002")).process(jobs)
+    one_by_one = worker(compact, recipe, OutputRoot(tmp_path / "alone", "00000002")).process(jobs)
     alone = {r.job.relative: r.sha256 for r in one_by_one if isinstance(r, Staged)}
     asked: list[int] = []
     monkeypatch.setattr(worker_module, "CPU_BATCH_PX", 1 << 14)
     monkeypatch.setattr(worker_module, "CPU_PICTURES", 256)
-    batched = LocalWorker(fits_up_to(compact, 1 << 30, asked), recipe, output)
+    batched = worker(fits_up_to(compact, 1 << 30, asked), recipe, output)
     results = list(batched.process(jobs))
     assert len(alone) == len(jobs)
     assert {r.job.relative: r.sha256 for r in results if isinstance(r, Staged)} == alone
@@ -496,7 +504,7 @@ def test_an_earlier_run_s_smaller_tile_is_used_from_the_start(
 ) -> None:
     asked: list[int] = []
     job = replace(make("a.png", painted(1, 100, 100)), deviation=Deviation(96, 1))
-    (staged,) = LocalWorker(fits_up_to(compact, 1 << 30, asked), recipe, output).process([job])
+    (staged,) = worker(fits_up_to(compact, 1 << 30, asked), recipe, output).process([job])
     assert isinstance(staged, Staged)
     assert max(asked) <= 100 * 100
     assert staged.facts.deviation == Deviation(96, 0)

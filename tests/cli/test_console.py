@@ -11,18 +11,8 @@ from typing import Any
 
 import pytest
 
-from restore.batch.job import (
-    Facts,
-    FailureKind,
-    Job,
-    Other,
-    Outcome,
-    Plan,
-    Problem,
-    SourceState,
-    Status,
-    Summary,
-)
+from restore.batch.facts import Facts
+from restore.batch.job import FailureKind, Job, Other, Outcome, Plan, Problem, SourceState, Status, Summary
 from restore.cli import console
 from restore.cli.events import Used
 from restore.cli.wording import LISTED_FAILURES, LISTED_JOBS, clock, columns, megapixels, size

@@ -1,0 +1,187 @@
+"""Owns what becomes of a picture when all steps are done: a file, its ledger, its holes as a mask, its facts.
+
+Pictures without damage are passed on here, too: byte for byte, where nothing else was asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from restore.batch.facts import Deviation, Facts
+from restore.batch.fsops import OutputRoot, digest_of
+from restore.batch.job import Failed, Job, Result, Skipped, Staged
+from restore.batch.journal import Journal
+from restore.batch.repairs import planes_of, repair_facts, touched_planes
+from restore.batch.stage import stage, stage_copy, stage_patches, write_patches
+from restore.batch.work import Read, Work
+from restore.color import drift
+from restore.formats import Decoder, encode, written_exactly
+from restore.holes.marked import as_mask
+from restore.image import Arrangement, Document
+from restore.recipe import PATCHES, NoMask, Recipe, RunOptions
+from restore.trust import patches as patch_files
+from restore.trust.patches import Patches
+from restore.trust.untouched import Touched
+
+NO_DAMAGE = "no hole in it"
+
+
+@dataclass(frozen=True)
+class Finisher:
+    """Where results go and how pictures without damage are treated."""
+
+    recipe: Recipe
+    output: OutputRoot
+    ledger: OutputRoot | None = None
+    """Where the repairs of every file are kept, so that they can be verified and undone; None: nowhere."""
+    saved: OutputRoot | None = None
+    """Where the holes of every file go as mask pictures; None: nowhere."""
+    overwrite: bool = False
+    no_mask: NoMask = NoMask.COPY
+
+    @classmethod
+    def of(cls, recipe: Recipe, options: RunOptions, journal: Journal) -> Finisher:
+        """As a run with these options wants it."""
+        masks, output = options.masks, journal.output
+        repairs = recipe.upscale is None or recipe.inpaint is not None
+        return cls(
+            recipe,
+            output,
+            ledger=OutputRoot(journal.places.ledger, output.token) if repairs else None,
+            saved=OutputRoot(masks.save, output.token) if masks.save is not None else None,
+            overwrite=options.overwrite,
+            no_mask=masks.no_mask or NoMask.COPY,
+        )
+
+    def passes_on(self, read: Read) -> bool:
+        """Whether no step has anything to do with it."""
+        return self.recipe.upscale is None and not read.damaged
+
+    def pass_on(self, job: Job, reason: str, read: Read | None, decoder: Decoder) -> Result:
+        """A picture that nothing is done to; `read`: where its pixels are at hand.  ImageError, DiskFullError."""
+        if job.format == PATCHES:
+            return Skipped(job.relative, reason, job)
+        if self.recipe.inpaint is not None and self.no_mask is NoMask.SKIP:
+            return Skipped(job.relative, reason, job)
+        if self.recipe.inpaint is not None and self.no_mask is NoMask.ERROR:
+            return Failed(job, f"{reason}, and --no-mask error was given")
+        facts = Facts(in_pixels=job.in_pixels, out_pixels=job.out_pixels, unchanged=reason)
+        if read is not None:
+            facts = replace(facts, notes=_notes(read), seconds=read.seconds, traits_because=_because(read))
+        if job.format == job.header.format:
+            return stage_copy(job, facts, self.output)
+        document = decoder.read(job.source) if read is None else read.document
+        exact = written_exactly(job.format, job.header)
+        touched = touched_planes(document, ()) if exact else None
+        return stage(document, document, job, facts, self.output, decoder, touched)
+
+    def finish(self, work: Work, decoder: Decoder) -> Staged:
+        """Raises ImageError (and then leaves nothing behind), DiskFullError."""
+        job, source = work.read.job, work.read.document
+        result = work.result()
+        facts = self._facts(work, result)
+        if self.recipe.inpaint is not None and self.saved is not None:
+            facts = replace(facts, notes=(*facts.notes, *self._save_holes(work, result, self.saved)))
+        if job.format == PATCHES:
+            return stage_patches(self._patches(work), job, facts, self.output)
+        exact = facts.repair is not None and facts.repair.untouched_sha256 is not None
+        staged = stage(source, result, job, facts, self.output, decoder, planes_of(work) if exact else None)
+        try:
+            if self.ledger is not None and work.repairs:
+                self._keep(self._patches(work), staged, self.ledger)
+        except BaseException:
+            self.output.remove(staged.temporary)
+            raise
+        return staged
+
+    def facts(self, work: Work) -> Facts:
+        """What is known of a picture before its result is."""
+        return self._facts(work, None)
+
+    def _facts(self, work: Work, result: Document | None) -> Facts:
+        read, enlarged = work.read, work.enlarged
+        tile_px = enlarged.tile_px if enlarged is not None else None
+        usual = enlarged.step.tile_px if enlarged is not None else None
+        job = read.job
+        facts = Facts(
+            traits_because=_because(read),
+            tile_px=tile_px,
+            halo_px=enlarged.step.halo_px if enlarged is not None else None,
+            seconds=read.seconds + work.seconds,
+            in_pixels=job.in_pixels,
+            out_pixels=job.out_pixels,
+            deviation=Deviation(tile_px, 0) if tile_px is not None and tile_px != usual else None,
+            notes=_notes(read),
+        )
+        if result is None:
+            return facts
+        if self.recipe.inpaint is not None or read.patches is not None:
+            kept = job.format == PATCHES or written_exactly(job.format, job.header)
+            facts = replace(facts, repair=repair_facts(work, exact=enlarged is None and kept))
+        if enlarged is not None:
+            facts = replace(facts, drift=_drift(read.document, result))
+        return facts
+
+    def _patches(self, work: Work) -> Patches:
+        job = work.read.job
+        return patch_files.made_from(
+            work.read.document,
+            work.document,
+            work.repairs,
+            source_sha256=work.read.source_sha256,
+            format=job.header.format if job.format == PATCHES else job.format,
+            fingerprint=self.recipe.fingerprint(),
+        )
+
+    def _keep(self, patches: Patches, staged: Staged, ledger: OutputRoot) -> None:
+        """Under a name that says which bytes it belongs to: there before they are, so that a kill loses nothing."""
+        name = ledger_name(staged.job.target, staged.sha256)
+        written = write_patches(patches, name, ledger)
+        ledger.rename(written.path, name)
+        ledger.sync({name.parent})
+
+    def _save_holes(self, work: Work, result: Document, saved: OutputRoot) -> tuple[str, ...]:
+        """The holes as a mask picture at the result's size; what a person may have corrected is never replaced."""
+        planes = planes_of(work)
+        pages = tuple(
+            as_mask(_enlarged(plane, page.pixels.shape[:2])) for plane, page in zip(planes, result.pages, strict=True)
+        )
+        several = len(pages) > 1 and result.arrangement is not Arrangement.CUBE_STRIP
+        form, suffix = ("tiff", ".tif") if several else ("png", ".png")
+        target = work.read.job.relative.with_suffix(suffix)
+        with encode(Document(pages, result.arrangement), form) as data:
+            if not self.overwrite and saved.lstat(target) is not None:
+                there, here = saved.sha256(target), digest_of(data)
+                return () if there == here else ("its mask is kept as it was: --overwrite replaces saved masks",)
+            written = saved.write(target, data)
+        saved.rename(written.path, target)
+        return ()
+
+
+def ledger_name(target: Path, sha256: str) -> Path:
+    """Where the repairs of the result `target` with these bytes are kept, relative to the ledger's root."""
+    return target / f"{sha256[:32]}{patch_files.SUFFIX}"
+
+
+def _enlarged(plane: Touched, size: tuple[int, ...]) -> Touched:
+    """(H, W) holes at another size: each pixel is that of the source it lies in."""
+    rows, columns = (np.arange(new) * old // new for new, old in zip(size, plane.shape, strict=True))
+    enlarged: Touched = plane[rows][:, columns]
+    return enlarged
+
+
+def _notes(read: Read) -> tuple[str, ...]:
+    of_pages = (note for page in read.document.pages for note in page.stored.notes)
+    return tuple(dict.fromkeys((*of_pages, *read.notes)))
+
+
+def _because(read: Read) -> str:
+    return " | ".join(dict.fromkeys(traits.because for traits in read.traits))
+
+
+def _drift(source: Document, result: Document) -> float:
+    """The worst page's."""
+    return max(drift(before, after) for before, after in zip(source.pages, result.pages, strict=True))

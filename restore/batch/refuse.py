@@ -1,0 +1,90 @@
+"""Owns what makes a whole run pointless: formats that can't hold the results, others' files in the way, a full disk.
+
+Each is a SetupError with examples and the way out.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from restore.batch.job import Job, Other
+from restore.batch.journal import Journal
+from restore.batch.walk import examples
+from restore.errors import SetupError
+from restore.formats import cannot_hold
+
+SIZE_RATIOS = {
+    "bmp": (1.0, 1.0),
+    "pnm": (1.0, 1.0),
+    "jpeg": (0.01, 0.1),
+    "webp": (0.01, 0.3),
+    "dds": (0.15, 0.3),
+}
+"""Bytes on disk over bytes of pixels: (hardly ever less, typical).  Of the others: OTHER_RATIO."""
+OTHER_RATIO = (0.02, 0.5)
+
+
+def refuse_unholdable(jobs: Iterable[Job]) -> None:
+    reasons: defaultdict[str, list[Path]] = defaultdict(list)
+    for job in jobs:
+        before, after = job.header, (job.output_width_px, job.output_height_px)
+        scale = max(after) / max(before.width, before.height)  # sides may grow unlike; the longest one counts
+        if reason := cannot_hold(job.format, job.header, scale):
+            reasons[reason].append(job.relative)
+    if reasons:
+        lines = [f"{reason} ({len(paths)} files: {examples(paths)})" for reason, paths in reasons.items()]
+        raise SetupError("; ".join(lines) + "; or leave such files out with --exclude")
+
+
+def refuse_foreign(targets: Iterable[Path], journal: Journal) -> None:
+    """Never replaces a file that isn't known to be this tool's own, unchanged."""
+    foreign, changed = [], []
+    for target in targets:
+        there = journal.output.lstat(target)
+        if there is None:
+            continue
+        record = journal.find(target)
+        if record is None:
+            foreign.append(target)
+        elif not journal.is_ours(record, there):
+            changed.append(target)
+    lines = []
+    if foreign:
+        lines.append(
+            f"{len(foreign)} files in the output were not made by a run that its journal knows: {examples(foreign)}"
+        )
+    if changed:
+        lines.append(f"{len(changed)} results were changed after they were made: {examples(changed)}")
+    if lines:
+        raise SetupError("; ".join(lines) + ": move them away, name another output, or let --overwrite replace them")
+
+
+def estimate(jobs: Iterable[Job], others: Iterable[Other]) -> tuple[int, int]:
+    """Bytes that will be written: (hardly ever less, typical)."""
+    low = typical = float(sum(other.size for other in others))
+    for job in jobs:
+        raw = job.out_pixels * len(job.header.channels) * job.header.bits / 8
+        ratios = SIZE_RATIOS.get(job.format, OTHER_RATIO)
+        low += raw * ratios[0]
+        typical += raw * ratios[1]
+    return int(low), int(typical)
+
+
+def check_disk(low: int, typical: int, free: int, notes: list[str]) -> None:
+    """Refuses only what surely doesn't fit: how well results compress is known only afterwards."""
+    if low > free:
+        raise SetupError(
+            f"the results need at least {_mib(low)}, typically {_mib(typical)}, and the output's disk has {_mib(free)} "
+            "free: make room, name another output, or use --limit or --format png"
+        )
+    if typical > free:
+        notes.append(
+            f"the results typically need {_mib(typical)} and the output's disk has {_mib(free)} free: if it fills up, "
+            "the run stops in good order and can be resumed"
+        )
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:,.1f} MiB"
