@@ -1,0 +1,155 @@
+"""Owns the choice among fills for each hole, and how surely it is right.
+
+Network, push-pull and Navier-Stokes err in different ways, so a weighted mean of them is nearer the truth than the best
+of them.  The weights come from what can be measured at run time: how wide the hole is, how rough its surroundings are,
+and how far the fills lie apart.  They are fitted by `benchmarks/fit_arbiter.py` on pictures apart from training and
+evaluation, for one network; the coefficients are in arbiter.json beside this file.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restore.inpaint.fills import Planes
+from restore.trust.ledger import Fill
+
+FILLS = (Fill.NET, Fill.PUSH_PULL, Fill.NAVIER_STOKES)
+"""In the order of all arrays here."""
+FEATURES = ("1", "log radius", "log deviation", "log net - ns", "log push-pull - ns", "log net - push-pull", "level")
+WITHIN = 0.04
+"""Confidence is the probability that the root mean square error over the hole, before grain, is at most this share of
+the full range: 10 of 255, 28 dB."""
+_NEARLY_ALL = 0.9
+"""From this weight on a fill is called by its own name, and not a blend."""
+_PAIRS = ((0, 2), (1, 2), (0, 1))
+_LEAST = 1e-4
+"""Share of the range: what differs by less is equal."""
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is measured of one hole, or of a part of it; parts add up."""
+
+    pixels: int
+    radius_px: float
+    """Largest distance from a pixel in it to a known one."""
+    deviation: float
+    """Sum over pixels of the local standard deviation around."""
+    apart: Vector
+    """(3,): sum over pixels of the mean squared difference of two fills, by `_PAIRS`."""
+    level: int = 0
+    """How often the picture was halved before; at 1 and more its surroundings are averages."""
+
+    def __add__(self, other: Evidence) -> Evidence:
+        return Evidence(
+            self.pixels + other.pixels,
+            max(self.radius_px, other.radius_px),
+            self.deviation + other.deviation,
+            self.apart + other.apart,
+            max(self.level, other.level),
+        )
+
+    def features(self) -> Vector:
+        """(len(FEATURES),)."""
+        deviation = max(self.deviation / self.pixels, _LEAST)
+        apart = np.log(np.sqrt(self.apart / self.pixels) + _LEAST)
+        radius = np.log2(max(self.radius_px, 1.0))
+        return np.array([1.0, radius, np.log(deviation), *apart, float(self.level)])
+
+
+def evidence(fills: Planes, radius_px: float, deviation: Planes, level: int) -> Evidence:
+    """Of the pixels (n,) of a hole: `fills` (3, n, C) and `deviation` (n,), in shares of the full range."""
+    apart = np.array([float(((fills[a] - fills[b]) ** 2).mean(1).sum(dtype=np.float64)) for a, b in _PAIRS])
+    return Evidence(fills.shape[1], radius_px, float(deviation.sum(dtype=np.float64)), apart, level)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is made of one hole."""
+
+    weights: Vector
+    """(3,), at least 0, of sum 1, in the order of `FILLS`."""
+    confidence: float
+
+    @property
+    def fill(self) -> Fill:
+        best = int(np.argmax(self.weights))
+        return FILLS[best] if self.weights[best] >= _NEARLY_ALL else Fill.BLEND
+
+    def blend(self, fills: Planes) -> Planes:
+        """(3, n, C) -> (n, C)."""
+        mixed: Planes = np.tensordot(self.weights.astype(np.float32), fills, 1)
+        return mixed
+
+
+CERTAIN = Verdict(np.array([0.0, 1.0, 0.0]), 1.0)
+"""For holes in one even colour: push-pull gives it back exactly."""
+
+
+@dataclass(frozen=True)
+class Arbiter:
+    """Coefficients: weights are softmax(`weights` @ x), confidence is logistic(`confidence` @ x), and x is
+    (features - mean) / scale."""
+
+    mean: Vector
+    scale: Vector
+    weights: Vector
+    """(3, len(FEATURES))."""
+    confidence: Vector
+    """(len(FEATURES),)."""
+
+    def decide(self, seen: Evidence) -> Verdict:
+        x = (seen.features() - self.mean) / self.scale
+        heights = self.weights @ x
+        shares = np.exp(heights - heights.max())
+        sure = 1.0 / (1.0 + np.exp(-np.clip(self.confidence @ x, -30.0, 30.0)))
+        return Verdict(shares / shares.sum(), float(sure))
+
+
+def _unfitted() -> Arbiter:
+    """For networks that nothing was fitted for: the classical fills keep half, because their mean is never far off."""
+    count = len(FEATURES)
+    weights = np.zeros((3, count))
+    weights[:, 0] = np.log([0.5, 0.2, 0.3])
+    confidence = np.zeros(count)
+    confidence[0], confidence[2] = -4.0, -1.3  # even odds at a local deviation of 0.046
+    return Arbiter(np.zeros(count), np.ones(count), weights, confidence)
+
+
+def arbiter_for(model_sha256: str) -> Arbiter:
+    """The fitted one where it was fitted for this very network, else a cautious one."""
+    held = _held()
+    if held is None or held["model_sha256"] != model_sha256:
+        return _unfitted()
+    return of_table(held)
+
+
+def of_table(table: dict[str, Any]) -> Arbiter:
+    """The arbiter that arbiter.json describes.  ValueError when it was made for other features."""
+    if tuple(table["features"]) != FEATURES:
+        raise ValueError(f"arbiter.json was fitted for the features {table['features']}, not {FEATURES}")
+    return Arbiter(*(np.array(table[name], np.float64) for name in ("mean", "scale", "weights", "confidence")))
+
+
+def as_table(arbiter: Arbiter, model_sha256: str) -> dict[str, Any]:
+    """What arbiter.json holds."""
+    numbers = {name: getattr(arbiter, name).round(6).tolist() for name in ("mean", "scale", "weights", "confidence")}
+    return {"model_sha256": model_sha256, "fills": [fill.value for fill in FILLS], "features": FEATURES, **numbers}
+
+
+@cache
+def _held() -> dict[str, Any] | None:
+    path = resources.files("restore.inpaint") / "arbiter.json"
+    if not path.is_file():
+        return None
+    table: dict[str, Any] = json.loads(path.read_text())
+    return table

@@ -1,0 +1,244 @@
+"""Owns one surface on its way: its holes become crops, crops go through the network beside the classical fills, and
+each hole is written when all of it is there and the arbiter has decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
+from math import ceil
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from restore.batcher import Batcher, Request, TileTooLargeError
+from restore.errors import ImageError
+from restore.holes.found import Labels
+from restore.inpaint.arbiter import CERTAIN, Arbiter, Evidence, Verdict, evidence
+from restore.inpaint.atlas import Crop, Frame, lay_out
+from restore.inpaint.coarse import depths, halve, middle, rim_px
+from restore.inpaint.fills import Flags, Planes, navier_stokes
+from restore.inpaint.surface import Surface
+from restore.models.inpainting import InpaintModel
+from restore.tiling import Box
+
+_RIM_CELL_PX = 96
+"""Rims of wide holes are mostly empty inside, so they are cut into small pieces; near ones come together again."""
+
+At = tuple[NDArray[np.intp], NDArray[np.intp]]
+"""Rows and columns (n,) in the picture."""
+Witness = Callable[[Evidence, At, Planes], None]
+"""Told of each hole: what was measured, where it is, and its fills (3, n, C)."""
+
+
+@dataclass(frozen=True)
+class Means:
+    """What holes are filled with."""
+
+    model: InpaintModel
+    arbiter: Arbiter
+    context_px: int
+    apart: Batcher
+    """For what must be there before anything else can go on; never holds requests for long."""
+    witness: Witness | None = None
+
+    @property
+    def limit_px(self) -> float:
+        """The largest radius of a hole that the network was trained for."""
+        return self.model.max_width_px / 2
+
+
+@dataclass(eq=False)
+class _Hole:
+    label: int
+    box: Box
+    radius_px: float
+    level: int
+    is_wide: bool = False
+    waiting: int = 0
+    parts: list[tuple[At, Planes]] = field(default_factory=list)
+    evidence: Evidence | None = None
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True)
+class _Piece:
+    hole: _Hole
+    box: Box
+
+
+class Filling:
+    """Fills the holes of `surface`: `labels` (H, W) is k + 1 in the hole within `boxes[k]`."""
+
+    def __init__(
+        self, surface: Surface, labels: Labels, boxes: tuple[Box, ...], means: Means, *, level: int = 0
+    ) -> None:
+        self._surface = surface
+        self._labels = labels
+        self._boxes = boxes
+        self._means = means
+        self._level = level
+        self._holes: list[_Hole] = []
+        self._waiting = 0
+        self._handed_over = False
+        self.error: ImageError | None = None
+        self.network_px = 0
+        """Pixels that went through the network, at all sizes."""
+
+    @property
+    def finished(self) -> bool:
+        return self.error is not None or (self._handed_over and self._waiting == 0)
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Of each hole, once all are filled."""
+        return tuple(hole.verdict or CERTAIN for hole in self._holes)
+
+    def begin(self, batcher: Batcher) -> None:
+        """Hand every crop to `batcher`.  Raises ImageError."""
+        limit_px, context_px = self._means.limit_px, self._means.context_px
+        middles = []
+        for k, box in enumerate(self._boxes):
+            depth = depths(self._surface, box, self._own(k + 1, box), ceil(max(limit_px, context_px)) + 1)
+            hole = _Hole(k + 1, box, float(depth.max()), self._level)
+            self._holes.append(hole)
+            if hole.radius_px > limit_px or float(depth.min(where=depth > 0, initial=np.inf)) > context_px:
+                middles.append(self._middle(hole, depth))
+        for rows, columns, values in middles:  # all together: none is context for another
+            self._surface.write((rows, columns), values)
+            self._surface.seen[rows, columns] = True
+        pieces = list(self._pieces())
+        frame = Frame(*self._surface.size, self._surface.wraps, context_px, self._means.model.multiple_of)
+        for crop in lay_out([piece.box for piece in pieces], frame):
+            if self.error is not None:
+                raise self.error
+            self._add(crop, [pieces[i] for i in crop.members], batcher)
+        self._handed_over = True
+
+    def _middle(self, hole: _Hole, depth: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp], Planes]:
+        """The inside of a hole that is wider than the network knows; what is left of the hole is its rim."""
+        limit_px = self._means.limit_px
+        halved = halve(
+            self._surface, self._labels, hole.label, hole.box, hole.radius_px, limit_px, self._means.context_px
+        )
+        coarse = Filling(halved.surface, halved.holes.labels, halved.holes.boxes, self._means, level=self._level + 1)
+        coarse.begin(self._means.apart)
+        self._means.apart.flush()
+        if coarse.error is not None:
+            raise coarse.error
+        self.network_px += coarse.network_px
+        hole.is_wide, hole.level, hole.radius_px = True, self._level + 1, rim_px(limit_px) / 2
+        hole.verdict = min(coarse.verdicts, key=lambda verdict: verdict.confidence, default=CERTAIN)
+        return middle(hole.box, halved, depth, limit_px)
+
+    def _own(self, label: int, box: Box) -> Flags:
+        own: Flags = self._labels[box.y0 : box.y1, box.x0 : box.x1] == label
+        return own
+
+    def _unfilled(self, hole: _Hole, box: Box) -> Flags:
+        unfilled: Flags = self._own(hole.label, box) & ~self._surface.seen[box.y0 : box.y1, box.x0 : box.x1]
+        return unfilled
+
+    def _pieces(self) -> Iterator[_Piece]:
+        """Holes, whole where they fit into a crop."""
+        frame = Frame(*self._surface.size, self._surface.wraps, self._means.context_px, self._means.model.multiple_of)
+        for hole in self._holes:
+            box, longest = hole.box, _RIM_CELL_PX if hole.is_wide else frame.longest_hole_px
+            for y0, y1 in _even_parts(box.y0, box.y1, longest):
+                for x0, x1 in _even_parts(box.x0, box.x1, longest):
+                    tight = _tight(self._unfilled(hole, Box(y0, x0, y1, x1)))
+                    if tight is not None:
+                        hole.waiting += 1
+                        yield _Piece(hole, Box(y0 + tight.y0, x0 + tight.x0, y0 + tight.y1, x0 + tight.x1))
+
+    def _add(self, crop: Crop, pieces: list[_Piece], batcher: Batcher) -> None:
+        surface, read = self._surface, crop.read
+        values, seen = surface.read(read)
+        masks = []
+        for piece, (dy, dx) in zip(pieces, crop.shifts, strict=True):
+            mask = np.zeros(seen.shape, np.bool_)
+            y0, x0 = piece.box.y0 + dy - read.y0, piece.box.x0 + dx - read.x0
+            mask[y0 : y0 + piece.box.height, x0 : x0 + piece.box.width] = self._unfilled(piece.hole, piece.box)
+            masks.append(mask)
+        self._waiting += 1
+        known = values[seen]
+        if (known == known[0]).all():
+            self._take_even(known[0], read, pieces, masks)
+            return
+        wanted = np.logical_or.reduce(masks)
+        self.network_px += read.area
+
+        def load() -> Tensor:
+            colour, flags = surface.read(read)
+            planes = np.empty((5, *flags.shape), np.float32)
+            planes[:3], planes[3], planes[4] = colour.transpose(2, 0, 1), flags, wanted
+            return torch.from_numpy(planes).to(self._means.model.device)
+
+        take = partial(self._take, read, pieces, masks)
+        batcher.add(Request((read.height, read.width), load, take, partial(self._fail, read)))
+
+    def _fail(self, read: Box, _error: TileTooLargeError) -> None:
+        self.error = ImageError(
+            f"out of memory on {self._means.model.device} even for one crop of {read.width} x {read.height} px; "
+            "free memory there, or try --device cpu"
+        )
+
+    def _take_even(self, value: NDArray[np.float32], read: Box, pieces: list[_Piece], masks: list[Flags]) -> None:
+        """All that is known around is one colour: so are the holes."""
+        self._waiting -= 1
+        for piece, mask in zip(pieces, masks, strict=True):
+            at = self._surface.where(mask, read)
+            fills = np.broadcast_to(value, (3, len(at[0]), len(value)))
+            self._collect(piece.hole, at, fills, np.zeros(len(at[0]), np.float32))
+
+    def _take(self, read: Box, pieces: list[_Piece], masks: list[Flags], answer: Tensor, source: Tensor) -> None:
+        """A crop came back."""
+        if self.error is not None:
+            return
+        self._waiting -= 1
+        count = len(self._surface.shown)
+        planes, given = answer.cpu().numpy().transpose(1, 2, 0), source.cpu().numpy().transpose(1, 2, 0)
+        seen = given[..., 3] > 0
+        net, smooth = planes[..., :3], planes[..., 3:6]
+        if count == 1:
+            net, smooth = net.mean(2, keepdims=True), smooth.mean(2, keepdims=True)
+        flow = navier_stokes(np.ascontiguousarray(given[..., :count]), seen)
+        try:
+            for piece, mask in zip(pieces, masks, strict=True):
+                fills = np.stack([np.clip(net[mask], 0, 1), smooth[mask], flow[mask]])
+                self._collect(piece.hole, self._surface.where(mask, read), fills, planes[..., 6][mask])
+        except ImageError as error:
+            self.error = error
+
+    def _collect(self, hole: _Hole, at: At, fills: Planes, deviation: NDArray[np.float32]) -> None:
+        found = evidence(fills, hole.radius_px, deviation, hole.level)
+        hole.evidence = found if hole.evidence is None else hole.evidence + found
+        hole.parts.append((at, fills))
+        hole.waiting -= 1
+        if hole.waiting:
+            return
+        decided = self._means.arbiter.decide(hole.evidence) if hole.evidence.apart.any() else CERTAIN
+        for where, parts in hole.parts:
+            if self._means.witness is not None:
+                self._means.witness(hole.evidence, where, parts)
+            self._surface.write(where, decided.blend(parts))
+        hole.parts.clear()
+        hole.verdict = decided
+
+
+def _even_parts(start: int, stop: int, longest: int) -> list[tuple[int, int]]:
+    count = -(-(stop - start) // longest)
+    edges = [start + (stop - start) * i // count for i in range(count + 1)]
+    return list(pairwise(edges))
+
+
+def _tight(flags: Flags) -> Box | None:
+    """The smallest rectangle around what is set."""
+    rows, columns = np.flatnonzero(flags.any(1)), np.flatnonzero(flags.any(0))
+    if not len(rows):
+        return None
+    return Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
