@@ -37,12 +37,13 @@ class Doubt:
 
 def doubts(marked: Image, *, width_px: int, height_px: int, invert: bool = False) -> tuple[Doubt, ...]:
     """What is doubtful about using `marked` for a picture of that size."""
-    size = _size_doubt(marked.width, marked.height, width_px, height_px)
+    size = size_doubt(marked.width, marked.height, width_px, height_px)
     marks = read_marks(marked, invert=invert)
     return tuple(doubt for doubt in (size, _coverage_doubt(marks, invert), _grey_doubt(marks)) if doubt is not None)
 
 
-def _size_doubt(width: int, height: int, width_px: int, height_px: int) -> Doubt | None:
+def size_doubt(width: int, height: int, width_px: int, height_px: int) -> Doubt | None:
+    """What a mask's size alone says, before it is decoded; None: it is the picture's own."""
     if (width, height) == (width_px, height_px):
         return None
     said = f"the mask is {width}x{height}, the picture {width_px}x{height_px}"
