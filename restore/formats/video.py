@@ -85,10 +85,10 @@ class Clip:
 
     @property
     def full_range(self) -> bool:
-        """Whether samples span all codes; YUV and grey without a tag are limited, RGB is full."""
+        """Whether samples span all codes; untagged YUV is limited, untagged RGB and grey are full, as in FFmpeg."""
         if self.layout.full_range or self.colour.range == 2:
             return True
-        return self.layout.family == "rgb" and self.colour.range == 0
+        return self.layout.family != "yuv" and self.colour.range == 0
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def frames(
         if frame.damage and not keep_damaged:
             raise ImageError(_verdict(clip, known, frame.number, frame.damage))
         if last is not None and last.damage and not frame.damage and not frame.is_key:
-            frame = replace(frame, damage=f"it refers to frame {last.number}, which is damaged")
+            frame = replace(frame, damage=f"it refers to frame {last.number}, which is damaged")  # noqa: PLW2901
         yield frame
         last, expected = frame, frame.number + 1
     for number in range(expected, min(end, known.frames)):
