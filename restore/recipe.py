@@ -252,3 +252,5 @@ class RunOptions:
     lossy: bool = False
     """Let repaired pictures be written in formats that change every pixel."""
     masks: MaskOptions = field(default_factory=MaskOptions)
+    patches: Path | None = None
+    """A folder of patch files, which a recipe without steps puts on."""

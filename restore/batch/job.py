@@ -65,6 +65,11 @@ class Job:
     """Why the source's bytes are passed on as they are, where planning decided that."""
 
     @property
+    def is_copy(self) -> bool:
+        """Whether the source's own bytes become the result."""
+        return bool(self.unchanged) and self.format == self.header.format
+
+    @property
     def in_pixels(self) -> int:
         """Over all pages."""
         return self.header.width * self.header.height * max(1, self.header.pages)

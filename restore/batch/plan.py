@@ -9,24 +9,31 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from restore.batch.job import Job, Other, Plan, Problem, SourceState, printable, without_place
+from restore.batch.companions import Companions, companion_at, find_companions, needs_companions
+from restore.batch.doubts import check_companions
+from restore.batch.job import Companion, Job, Other, Plan, Problem, Skipped, SourceState, printable, without_place
 from restore.batch.journal import Journal
+from restore.batch.memory import bytes_inside, decoder_for, too_much
 from restore.batch.places import Places, nearest_existing
 from restore.batch.probe import OpenDecoder, probe_all
-from restore.batch.refuse import check_disk, estimate, refuse_foreign, refuse_unholdable
-from restore.batch.sources import source_state
+from restore.batch.refuse import check_disk, estimate, refuse_foreign, refuse_lossy, refuse_unholdable
+from restore.batch.sources import is_same, source_state
 from restore.batch.targets import MAX_NAME_BYTES, name_targets, too_long
 from restore.batch.walk import walk
+from restore.device import free_bytes
 from restore.errors import ImageError, SetupError
-from restore.formats import SUFFIXES, Decoder, Header
-from restore.recipe import Recipe, RunOptions
+from restore.formats import SUFFIXES, Header
+from restore.recipe import PATCHES, NoMask, Recipe, RunOptions
 
 OutputSize = Callable[[int, int], tuple[int, int]]
 """(height, width) of a source page in px -> (height, width) of its result in px."""
+
+UNPAIRED = "no file says where it is damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,17 @@ class _Candidate:
     source: Path
     target: Path
     state: SourceState
+    companion: Companion | None = None
+
+
+@dataclass
+class _Sorted:
+    """Every source in one of these."""
+
+    todo: list[_Candidate] = field(default_factory=list)
+    done: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
 
 
 def make_plan(
@@ -42,7 +60,7 @@ def make_plan(
     options: RunOptions,
     journal: Journal,
     output_size: OutputSize,
-    open_decoder: OpenDecoder = Decoder,
+    open_decoder: OpenDecoder | None = None,
 ) -> Plan:
     """Walks IN, drops what is done, reads the headers of the rest and checks that their results can be written.
 
@@ -50,55 +68,121 @@ def make_plan(
     nothing to do.  Raises SetupError.
     """
     places = journal.places
+    open_decoder = open_decoder or partial(decoder_for, options.max_pixels)
     output_format = _output_format(recipe, places)
     found = walk(places.source, options.include, options.exclude)
+    companions = find_companions(recipe, options, found)
     copied = found.others if options.copy_others else ()
-    targets = name_targets(found.images, copied, places, output_format, options.on_collision)
-    base = places.source if places.source.is_dir() else places.source.parent
-    problems = list(found.problems)
-    todo, done = [], 0
-    fingerprint = recipe.fingerprint()
-    for relative in found.images[: options.limit]:
-        candidate = _candidate(base, relative, targets[relative], options.check_content)
-        if isinstance(candidate, Problem):
-            problems.append(candidate)
-        elif _is_done(candidate, journal, fingerprint):
-            done += 1
-        elif blocked := _blocked(candidate, journal):
-            problems.append(Problem(relative, blocked))
-        else:
-            todo.append(candidate)
-    answers = probe_all([c.source for c in todo], open_decoder, decode=options.check_decode)
-    jobs: list[Job] = []
-    for candidate, header in zip(todo, answers, strict=True):
-        if isinstance(header, ImageError):
-            problems.append(
-                Problem(candidate.relative, without_place(str(header), candidate.source, candidate.relative))
-            )
-        else:
-            job = _job(candidate, header, output_format, output_size)
-            if job.out_pixels > options.max_pixels:
-                problems.append(Problem(candidate.relative, _too_large(job, options.max_pixels)))
-            else:
-                deviation = journal.find_deviation(job.target, job.source_state, fingerprint)
-                jobs.append(replace(job, deviation=deviation))
+    targets = name_targets(companions.images, copied, places, output_format, options.on_collision)
+    sources = _sort(companions, targets, recipe, options, journal)
+    problems = [*found.problems, *sources.problems]
+    jobs, failed = _jobs(sources.todo, recipe, options, output_format, output_size, open_decoder)
+    problems += failed
     refuse_unholdable(jobs)
+    if recipe.upscale is None and not options.lossy:
+        refuse_lossy(jobs)
+    jobs, failed, doubts = check_companions(jobs, companions, recipe, open_decoder, strict=options.masks.strict)
+    problems += failed
+    if doubts and options.masks.strict:
+        raise SetupError(f"--strict: {'; '.join(doubts)}")
+    fingerprint = recipe.fingerprint()
+    jobs = [replace(j, deviation=journal.find_deviation(j.target, j.source_state, fingerprint)) for j in jobs]
+    base = places.source if places.source.is_dir() else places.source.parent
     others, others_done, other_problems = _others(base, copied, journal)
     problems += other_problems
     if not options.overwrite:
         refuse_foreign([job.target for job in jobs] + [other.relative for other in others], journal)
     low, typical = estimate(jobs, others)
     free = shutil.disk_usage(nearest_existing(places.root)).free
-    notes = [*journal.notes, *found.notes]
+    notes = [*journal.notes, *found.notes, *doubts]
     check_disk(low, typical, free, notes)
     if not found.images and not found.problems:
         raise SetupError(f"{printable(places.source)}: no image to work on: check the folder, --include and --exclude")
     problems.sort(key=lambda problem: os.fsencode(problem.relative))
-    return Plan(tuple(jobs), done, others, tuple(problems), tuple(notes), fingerprint, free, typical, others_done)
+    return Plan(
+        *(tuple(jobs), sources.done, others, tuple(problems), tuple(notes), fingerprint, free, typical, others_done),
+        skipped=tuple(sources.skipped),
+        pairs=companions.pairs,
+    )
 
 
-def _candidate(base: Path, relative: Path, target: Path, content: bool) -> _Candidate | Problem:
-    source = base / relative
+def _sort(
+    companions: Companions, targets: Mapping[Path, Path], recipe: Recipe, options: RunOptions, journal: Journal
+) -> _Sorted:
+    """What is to do, what is done, and what can't be."""
+    base = journal.places.source if journal.places.source.is_dir() else journal.places.source.parent
+    failing = {problem.relative: problem for problem in companions.failing}
+    fingerprint = recipe.fingerprint()
+    into = _Sorted()
+    for relative in companions.images[: options.limit]:
+        candidate = _candidate(base, relative, targets[relative], options.check_content, companions)
+        if relative in failing:
+            into.problems.append(failing[relative])
+        elif isinstance(candidate, Problem):
+            into.problems.append(candidate)
+        elif (verdict := _without(candidate, companions, recipe, options)) is not None:
+            (into.problems if isinstance(verdict, Problem) else into.skipped).append(verdict)  # type: ignore[arg-type]
+        elif _is_done(candidate, journal, fingerprint):
+            into.done += 1
+        elif blocked := _blocked(candidate, journal):
+            into.problems.append(Problem(relative, blocked))
+        else:
+            into.todo.append(candidate)
+    return into
+
+
+def _without(
+    candidate: _Candidate, companions: Companions, recipe: Recipe, options: RunOptions
+) -> Problem | Skipped | None:
+    """What becomes of a source without the companion that would say where its holes are; None: it is worked on."""
+    if not companions.word or candidate.companion is not None or recipe.inpaint is None:
+        return None
+    reason = f"no {companions.word} belongs to it"
+    if options.masks.no_mask is NoMask.ERROR:
+        return Problem(candidate.relative, f"{reason}: make one, or use --no-mask copy or skip")
+    if recipe.upscale is None and (options.masks.no_mask is NoMask.SKIP or recipe.output.format == PATCHES):
+        return Skipped(candidate.relative, reason)
+    return None
+
+
+def _jobs(
+    todo: Sequence[_Candidate],
+    recipe: Recipe,
+    options: RunOptions,
+    output_format: str,
+    output_size: OutputSize,
+    open_decoder: OpenDecoder,
+) -> tuple[list[Job], list[Problem]]:
+    """Jobs of what the headers allow, and why the others can't be done."""
+    jobs, problems = [], []
+    free = free_bytes("cpu")
+    for candidate, header in zip(
+        todo, probe_all([c.source for c in todo], open_decoder, decode=options.check_decode), strict=True
+    ):
+        if isinstance(header, ImageError):
+            error = without_place(str(header), candidate.source, candidate.relative)
+            problems.append(Problem(candidate.relative, error))
+            continue
+        job = _job(candidate, header, output_format, output_size)
+        if recipe.upscale is None and job.companion is None and _tells_by_companion(recipe):
+            job = replace(job, unchanged=UNPAIRED)
+        growth = max(1, round(job.output_width_px / header.width))
+        needed = bytes_inside(job, growth, repaired=recipe.inpaint is not None)
+        if job.out_pixels > options.max_pixels:
+            problems.append(Problem(candidate.relative, _too_large(job, options.max_pixels, recipe)))
+        elif not job.unchanged and (reason := too_much(header, needed, free)):
+            problems.append(Problem(candidate.relative, reason))
+        else:
+            jobs.append(job)
+    return jobs, problems
+
+
+def _tells_by_companion(recipe: Recipe) -> bool:
+    return recipe.inpaint is None or needs_companions(recipe.inpaint)
+
+
+def _candidate(base: Path, relative: Path, target: Path, content: bool, companions: Companions) -> _Candidate | Problem:
+    source, companion = base / relative, None
     try:
         if content:
             state = source_state(source, content=True)
@@ -111,15 +195,17 @@ def _candidate(base: Path, relative: Path, target: Path, content: bool) -> _Cand
         return Problem(relative, str(error))
     if too_long(target):
         return Problem(relative, f"the result's name would be longer than {MAX_NAME_BYTES} bytes: shorten the name")
-    return _Candidate(relative, source, target, state)
+    if relative in companions.of:
+        name, _ = companions.of[relative]
+        try:
+            companion = companion_at(companions.root, name)
+        except OSError as error:
+            return Problem(relative, f"its {companions.word} {printable(name)} can't be read: {error.strerror}")
+    return _Candidate(relative, source, target, state, companion)
 
 
 def _is_done(candidate: _Candidate, journal: Journal, fingerprint: str) -> bool:
-    """Same source, same recipe, and the result is there with the recorded size.
-
-    A source counts as the same if size, time and inode are (with `--check content`: if its sha256 is).  Where only time
-    or inode differ (a copied or touched tree) its bytes decide, so that nothing is done twice.
-    """
+    """Same source, same companion, same recipe, and the result is there with the recorded size (`sources.is_same`)."""
     record = journal.find(candidate.target)
     if record is None or record.fingerprint != fingerprint or record.source != candidate.relative:
         return False
@@ -128,17 +214,13 @@ def _is_done(candidate: _Candidate, journal: Journal, fingerprint: str) -> bool:
         return False
     if record.unsure and journal.output.sha256(candidate.target) != record.sha256:
         return False
-    now, then = candidate.state, record.source_state
-    if now.size != then.size:
+    if (now := candidate.companion) is not None:
+        then = record.companion_state
+        if now.relative != record.companion or then is None or not is_same(now.source, now.state, then):
+            return False
+    elif record.companion is not None:
         return False
-    if now.sha256 is None:
-        if (now.mtime_ns, now.inode) == (then.mtime_ns, then.inode) and not record.unsure:
-            return True
-        try:
-            now = source_state(candidate.source, content=True)
-        except (OSError, ImageError):
-            return False  # the worker will say why
-    return now.sha256 == then.sha256
+    return is_same(candidate.source, candidate.state, record.source_state, unsure=record.unsure)
 
 
 def _blocked(candidate: _Candidate, journal: Journal) -> str | None:
@@ -178,10 +260,14 @@ def _job(candidate: _Candidate, header: Header, output_format: str, output_size:
         format=header.format if output_format == "same" else output_format,
         output_width_px=width,
         output_height_px=height,
+        companion=candidate.companion,
     )
 
 
-def _too_large(job: Job, max_pixels: int) -> str:
+def _too_large(job: Job, max_pixels: int, recipe: Recipe) -> str:
+    if recipe.upscale is None:
+        megapixels = f"{job.out_pixels / 1e6:.0f} megapixels"
+        return f"it has {megapixels}, more than --max-pixels {max_pixels} allows: raise that, or cut it into parts"
     return (
         f"its result would have {job.out_pixels / 1e6:.0f} megapixels, more than --max-pixels {max_pixels} allows: "
         "raise that, or lower --scale"

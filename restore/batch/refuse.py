@@ -13,7 +13,8 @@ from restore.batch.job import Job, Other
 from restore.batch.journal import Journal
 from restore.batch.walk import examples
 from restore.errors import SetupError
-from restore.formats import cannot_hold
+from restore.formats import cannot_hold, written_exactly
+from restore.recipe import PATCHES
 
 SIZE_RATIOS = {
     "bmp": (1.0, 1.0),
@@ -29,6 +30,8 @@ OTHER_RATIO = (0.02, 0.5)
 def refuse_unholdable(jobs: Iterable[Job]) -> None:
     reasons: defaultdict[str, list[Path]] = defaultdict(list)
     for job in jobs:
+        if job.format == PATCHES or job.is_copy:
+            continue
         before, after = job.header, (job.output_width_px, job.output_height_px)
         scale = max(after) / max(before.width, before.height)  # sides may grow unlike; the longest one counts
         if reason := cannot_hold(job.format, job.header, scale):
@@ -36,6 +39,19 @@ def refuse_unholdable(jobs: Iterable[Job]) -> None:
     if reasons:
         lines = [f"{reason} ({len(paths)} files: {examples(paths)})" for reason, paths in reasons.items()]
         raise SetupError("; ".join(lines) + "; or leave such files out with --exclude")
+
+
+def refuse_lossy(jobs: Iterable[Job]) -> None:
+    """Formats that change every pixel can't promise that pixels outside repairs are untouched."""
+    lossy = [job for job in jobs if job.format != PATCHES and not job.is_copy]
+    lossy = [job for job in lossy if not written_exactly(job.format, job.header)]
+    if lossy:
+        kinds = " and ".join(sorted({job.format.upper() for job in lossy}))
+        raise SetupError(
+            f"{len(lossy)} results would be lossy {kinds}, where pixels outside the repairs change too: "
+            f"{examples([job.relative for job in lossy])}: write them with --format png or tiff, keep only the repairs "
+            "with --patches DIR, or allow it with --lossy"
+        )
 
 
 def refuse_foreign(targets: Iterable[Path], journal: Journal) -> None:

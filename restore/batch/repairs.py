@@ -11,7 +11,6 @@ from restore.batch.facts import RepairFacts, Uncertain
 from restore.batch.work import Work
 from restore.holes.found import Found, places
 from restore.image import Document
-from restore.tiling import Box
 from restore.trust.ledger import Repair
 from restore.trust.untouched import Touched, touched_digest, untouched_digest
 
@@ -30,28 +29,20 @@ def touched_planes(document: Document, found: Sequence[Found | None]) -> tuple[T
 
 
 def own_pixels(repairs: Sequence[Repair], found: Sequence[Found | None]) -> tuple[tuple[Repair, Touched], ...]:
-    """Each repair with the plane of its box that says which pixels are its own; no pixel is two repairs'.
-
-    A repair owns the pixels of the blobs that lie in its box and that no earlier one owns.
-    """
+    """Each repair with the plane of its box that says which pixels are its own: its blob's.  No pixel is two's."""
     owned = []
     for number, one in enumerate(found):
         mine = [repair for repair in repairs if repair.page == number]
         if one is None or not mine:
             continue
         divided = places(one.divided)
-        blobs = [(box, one.labels, k + 1) for k, box in enumerate(blob.box for blob in one.blobs)]
+        blobs = [(blob.box, one.labels, k + 1) for k, blob in enumerate(one.blobs)]
         blobs += [(box, divided.labels, k + 1) for k, box in enumerate(divided.boxes)]
-        exact = {repair.box: repair for repair in reversed(mine)}
-        planes = {repair: np.zeros((repair.box.height, repair.box.width), np.bool_) for repair in mine}
-        for box, labels, label in blobs:
-            owner = exact.get(box) or next((repair for repair in mine if _inside(box, repair.box)), None)
-            if owner is None:
-                raise ValueError(f"no repair holds the hole at {box} of page {number}")
-            here = owner.box
-            window = planes[owner][box.y0 - here.y0 : box.y1 - here.y0, box.x0 - here.x0 : box.x1 - here.x0]
-            window |= labels[box.y0 : box.y1, box.x0 : box.x1] == label
-        owned += [(repair, plane) for repair, plane in planes.items() if plane.any()]
+        blobs.sort(key=lambda blob: (blob[0].y0, blob[0].x0, blob[0].y1, blob[0].x1))  # as repairs are
+        if [blob[0] for blob in blobs] != [repair.box for repair in mine]:
+            raise ValueError(f"page {number} has {len(blobs)} blobs and {len(mine)} repairs that don't match")
+        for repair, (box, labels, label) in zip(mine, blobs, strict=True):
+            owned.append((repair, labels[box.y0 : box.y1, box.x0 : box.x1] == label))
     return tuple(owned)
 
 
@@ -79,7 +70,3 @@ def planes_of(work: Work) -> tuple[Touched, ...]:
         box = repair.box
         planes[repair.page][box.y0 : box.y1, box.x0 : box.x1] |= touched
     return planes
-
-
-def _inside(inner: Box, outer: Box) -> bool:
-    return outer.y0 <= inner.y0 and inner.y1 <= outer.y1 and outer.x0 <= inner.x0 and inner.x1 <= outer.x1

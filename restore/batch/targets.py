@@ -13,7 +13,8 @@ from restore.batch.places import Places
 from restore.batch.walk import SHOWN
 from restore.errors import SetupError
 from restore.formats import SUFFIXES, target_suffix
-from restore.recipe import OnCollision
+from restore.recipe import PATCHES, OnCollision
+from restore.trust.patches import SUFFIX as PATCHES_SUFFIX
 
 MAX_NAME_BYTES = 255
 
@@ -46,6 +47,8 @@ def name_targets(
 
 def with_format(source: Path, output_format: str) -> Path:
     """The name of a result: the source's own, unless its suffix stands for another format."""
+    if output_format == PATCHES:
+        return source.with_name(source.name + PATCHES_SUFFIX)
     if output_format == "same" or SUFFIXES.get(source.suffix.lower()) == output_format:
         return source
     return source.with_suffix(target_suffix(output_format))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from batch_fakes import RECIPE, FakeDecoder, Recorder, Sandbox, output_size, ppm, with_format, with_grain
 
+from restore.batch import plan as plan_module
 from restore.batch.journal import open_journal
 from restore.batch.plan import make_plan
 from restore.errors import ExitCode, SetupError
@@ -173,7 +174,19 @@ def test_check_decode_finds_damage_behind_a_header_before_any_work(sandbox: Sand
     assert sandbox.plan().problems == ()
 
 
-def test_too_little_disk_is_found_before_work(sandbox: Sandbox) -> None:
+def test_a_picture_that_does_not_fit_into_memory_is_refused_beforehand(sandbox: Sandbox) -> None:
+    sandbox.add("scan.tiff", b"P6 250000 250000 255\n")
+    sandbox.add("small.tiff")
+    plan = sandbox.plan(max_pixels=1 << 62)
+    (problem,) = plan.problems
+    assert problem.relative.name == "scan.tiff"
+    assert "GiB of memory" in problem.error
+    assert "--exclude" in problem.error
+    assert [job.relative.name for job in plan.jobs] == ["small.tiff"]
+
+
+def test_too_little_disk_is_found_before_work(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_module, "free_bytes", lambda device: 1 << 62)
     sandbox.add("huge.bmp", b"P6 250000 250000 255\n")
     sandbox.add("huge2.bmp", b"P6 250000 250000 255\n")
     with pytest.raises(SetupError, match="free: make room"):
