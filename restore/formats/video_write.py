@@ -1,0 +1,63 @@
+"""Owns the encoding of one segment: frames' planes in, a file of packets out (`packets`), memory bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, BinaryIO
+
+from restore.errors import ImageError
+from restore.formats import pyav
+from restore.formats.encoding import Encoding, settle
+from restore.formats.packets import Packet, Writer
+from restore.formats.video_pixels import Planes, frame_of, layout_of
+
+
+def encode_segment(planes: Iterable[Planes], encoding: Encoding, file: BinaryIO) -> int:
+    """Encodes frames, in order of presentation, as one closed group that needs no other; returns how many.
+
+    Planes are of `encoding.source`'s layout.  The file is written from its current position and flushed, not synced.
+    ImageError when the encoder refuses.
+    """
+    av = pyav.load()
+    with pyav.refusing("the encoded segment", f"{encoding.encoder} refuses"):
+        context = av.CodecContext.create(encoding.encoder, "w")
+        settle(context, encoding)
+        context.open()
+        writer = Writer(file, {"encoder": encoding.encoder, "extradata": (context.extradata or b"").hex()})
+        count = 0
+        for one in planes:
+            if one[0].shape != (encoding.height, encoding.width):
+                raise ImageError(f"frame {count} is {one[0].shape[1]} x {one[0].shape[0]}, not the film's size")
+            frame = _as_frame(one, encoding)
+            frame.pts, frame.time_base = count, 1 / encoding.rate
+            frame.pict_type = 1 if count == 0 else 0  # the first is a key frame, the others as the encoder likes
+            count += 1
+            for packet in context.encode(frame):
+                writer.add(Packet(packet.pts, packet.is_keyframe, bytes(packet)))
+        for packet in context.encode(None):
+            writer.add(Packet(packet.pts, packet.is_keyframe, bytes(packet)))
+        writer.close()
+    return count
+
+
+def _as_frame(planes: Planes, encoding: Encoding) -> Any:
+    """The frame in the encoder's format, with the film's tags."""
+    target = layout_of(encoding.pixel_format)
+    if target.planar_name == encoding.source.planar_name:
+        frame = frame_of(planes, encoding.source, encoding.pixel_format)
+    else:
+        same_family = target.family is encoding.source.family
+        matrix, span = encoding.colour.matrix, max(1, encoding.colour.range)
+        frame = frame_of(planes, encoding.source, encoding.source.planar_name).reformat(
+            format=encoding.pixel_format,
+            src_colorspace=matrix if same_family and matrix != 2 else None,
+            dst_colorspace=matrix if matrix != 2 else None,
+            src_color_range=span if same_family else 2,
+            dst_color_range=span,
+            interpolation="BICUBIC",
+        )
+    frame.color_primaries = encoding.colour.primaries
+    frame.color_trc = encoding.colour.transfer
+    frame.colorspace = encoding.colour.matrix
+    frame.color_range = encoding.colour.range
+    return frame

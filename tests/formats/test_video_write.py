@@ -1,0 +1,263 @@
+"""Writing film: segments anybody may encode, one file that is always the same, and nothing beside the pictures lost."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from restore.errors import ImageError, SetupError
+from restore.formats.encoding import Encoding, choose
+from restore.formats.packets import packets_of as segment_packets
+from restore.formats.video import Clip, Colour, Index, index, probe
+from restore.formats.video_join import join, refused
+from restore.formats.video_pixels import layout_of
+from restore.formats.video_read import Frame, frames
+from restore.formats.video_write import encode_segment
+
+from .video_files import av, moving, packets_of, save_clip
+
+PICTURES = moving(40)
+CUTS = (0, 16, 32, 40)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Variable frame rate, oblong samples, colour tags, sound, subtitles, chapters."""
+    return save_clip(
+        tmp_path_factory.mktemp("film") / "reel.mkv",
+        PICTURES,
+        rate=Fraction(24000, 1001),
+        pts=np.cumsum(np.random.default_rng(2).integers(30, 60, 40)).tolist(),
+        time_base=Fraction(1, 1000),
+        audio_s=1.6,
+        subtitles=[(0.1, 0.4, "Hello"), (1.2, 1.4, "there")],
+        chapters=[(0, 0.5, "One"), (0.5, 1.6, "Two")],
+        metadata={"title": "A reel"},
+        color_primaries=6,
+        color_trc=6,
+        colorspace=6,
+        color_range=1,
+        sample_aspect_ratio=Fraction(16, 15),
+    )
+
+
+def encode(whole: Sequence[Frame], encoding: Encoding, folder: Path, order: Sequence[int] = (0, 1, 2)) -> list[Path]:
+    paths = [folder / f"{number}.segment" for number in range(3)]
+    for number in order:
+        with paths[number].open("wb") as file:
+            encode_segment((frame.planes for frame in whole[CUTS[number] : CUTS[number + 1]]), encoding, file)
+    return paths
+
+
+def durations(known: Index) -> np.ndarray[Any, Any]:
+    return np.array([known.duration(number) for number in range(known.frames)])
+
+
+def film(clip: Clip, codec: str, target: Path, order: Sequence[int] = (0, 1, 2)) -> tuple[Encoding, list[Frame]]:
+    known = index(clip)
+    whole = list(frames(clip, known=known))
+    encoding = choose(codec, clip, target.suffix)
+    segments = encode(whole, encoding, target.parent, order)
+    join(
+        segments,
+        encoding,
+        clip,
+        known.pts,
+        durations(known),
+        clip.time_base,
+        target,
+        without=refused(clip, encoding),
+    )
+    return encoding, whole
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+WRITTEN = ["ffv1.mkv", "prores.mov", "prores.mkv", "x264.mkv", "x264.mp4", "x265.mkv", "x265.mov", "av1.mkv", "av1.mp4"]
+WRITTEN += ["v210.mov", "mjpeg.mkv", "mpeg2.mkv", "same-family.mkv"]
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_every_codec_keeps_frames_times_tags_and_sound(name: str, source: Path, tmp_path: Path) -> None:
+    target = tmp_path / name
+    clip = probe(source)
+    encoding, whole = film(clip, target.stem, target)
+    result = probe(target)
+    known = index(result)
+    assert (known.frames, known.doubt) == (40, "")
+    ours = [int(pts) * result.time_base for pts in known.pts]
+    assert ours == [frame.pts * clip.time_base for frame in whole], "every timestamp of a variable rate"
+    assert set(np.searchsorted(CUTS, known.keys)) >= {0, 1, 2}, "each segment starts with a key frame"
+    assert result.sample_aspect == Fraction(16, 15)
+    if target.stem not in ("mjpeg", "v210", "mpeg2"):
+        assert result.colour == Colour(6, 6, 6, 1)
+    assert result.layout.bits >= 8
+    assert result.layout.halvings <= (1, 1)
+    assert result.chapters == 2
+    assert result.metadata["title"] == "A reel"
+    assert packets_of(target, ["audio"]) == packets_of(source, ["audio"]), "sound is copied packet for packet"
+    if target.suffix == ".mkv":
+        assert packets_of(target) == packets_of(source), "and so are subtitles"
+    errors = [
+        np.mean((a.planes[0].astype(float) - b.planes[0] / (1 << (b.layout.bits - 8))) ** 2)
+        for a, b in zip(whole, frames(result, known=known), strict=True)
+    ]
+    assert 10 * np.log10(255**2 / max(1e-9, float(np.mean(errors)))) > (90 if encoding.lossless else 38)
+
+
+FORMATS = ["yuv420p", "yuv422p", "yuv444p", "yuv411p", "yuv420p10le", "yuv422p12le", "yuv444p16le", "gray", "gray10le"]
+FORMATS += ["gray16le", "gbrp10le", "gbrp12le", "gbrp16le", "yuva420p", "yuva444p10le", "bgr0", "bgra"]
+
+
+@pytest.mark.parametrize("pixel_format", FORMATS)
+def test_ffv1_returns_every_sample(pixel_format: str, tmp_path: Path) -> None:
+    source = save_clip(tmp_path / "reel.mkv", PICTURES, "ffv1", pixel_format)
+    target = tmp_path / "out.mkv"
+    encoding, whole = film(probe(source), "ffv1", target)
+    assert encoding.exact
+    for before, after in zip(whole, frames(probe(target)), strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(before.planes, after.planes, strict=True))
+
+
+@pytest.mark.parametrize("name", ["ffv1.mkv", "x264.mkv", "x265.mov", "av1.mkv", "prores.mov"])
+def test_the_film_is_the_same_file_whoever_encodes_in_whatever_order(name: str, source: Path, tmp_path: Path) -> None:
+    clip = probe(source)
+    digests = set()
+    for attempt, order in enumerate(((0, 1, 2), (2, 0, 1))):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        film(clip, Path(name).stem, folder / name, order)
+        digests.add(digest(folder / name))
+    assert len(digests) == 1
+
+
+def test_a_segment_that_was_cut_off_or_altered_is_never_joined(source: Path, tmp_path: Path) -> None:
+    clip = probe(source)
+    known = index(clip)
+    encoding = choose("ffv1", clip)
+    whole = list(frames(clip, known=known))
+    paths = encode(whole, encoding, tmp_path)
+    good = paths[1].read_bytes()
+    assert sum(1 for _ in segment_packets(paths[1])) == 16
+    rest = (encoding, clip, known.pts, durations(known), clip.time_base, tmp_path / "out.mkv")
+    for bad in (good[:-1], good[:200], good[:5], b"", good[:5000] + b"?" + good[5001:]):
+        paths[1].write_bytes(bad)
+        with pytest.raises(ImageError, match=r"1\.segment: this segment is damaged"):
+            join(paths, *rest)
+    paths[1].write_bytes(good)
+    with pytest.raises(ImageError, match="hold 24 frames, the film has 40"):
+        join([paths[0], paths[2]], *rest)
+    other = choose("ffv1", clip, layout=layout_of("yuv422p"))
+    with paths[1].open("wb") as file:
+        planes = [frame.planes for frame in whole[16:32]]
+        tall = [(y, np.repeat(u, 2, 0), np.repeat(v, 2, 0)) for y, u, v in planes]
+        encode_segment(tall, other, file)
+    with pytest.raises(ImageError, match="another version or with other settings"):
+        join(paths, *rest)
+
+
+def test_a_stretch_of_a_film_has_its_own_sound_from_zero(source: Path, tmp_path: Path) -> None:
+    clip = probe(source)
+    known = index(clip)
+    encoding = choose("ffv1", clip)
+    segment = tmp_path / "0.segment"
+    part = list(frames(clip, 10, 30, known))
+    with segment.open("wb") as file:
+        assert encode_segment((frame.planes for frame in part), encoding, file) == 20
+    target = tmp_path / "out.mkv"
+    join([segment], encoding, clip, known.pts[10:30], durations(known)[10:30], clip.time_base, target, part=True)
+    result = index(probe(target))
+    assert (result.pts - (known.pts[10:30] - known.pts[10])).tolist() == [0] * 20
+    sound, all_sound = packets_of(target, ["audio"]), packets_of(source, ["audio"])
+    assert 0 < len(sound) < len(all_sound)
+    assert sound[0] in all_sound[5:]
+
+
+def test_attachments_and_languages_stay(tmp_path: Path) -> None:
+    source = tmp_path / "reel.mkv"
+    with av.open(str(source), "w") as container:
+        container.add_attachment("font.ttf", "application/x-truetype-font", b"a font" * 50)
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        stream.metadata["language"] = "fre"
+        for number, picture in enumerate(PICTURES):
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    target = tmp_path / "out.mkv"
+    film(probe(source), "ffv1", target)
+    with av.open(str(target)) as result:
+        assert [stream.data for stream in result.streams.attachments] == [b"a font" * 50]
+        assert result.streams.video[0].metadata["language"] == "fre"
+
+
+def test_what_a_codec_cannot_hold_is_refused_with_the_way_out(source: Path, tmp_path: Path) -> None:
+    clip = probe(source)
+    with pytest.raises(SetupError, match=r"ffv1 can't be written to \.mp4: name the output \.mkv"):
+        choose("ffv1", clip, ".mp4")
+    with pytest.raises(SetupError, match="choose one of ffv1, prores"):
+        choose("divx", clip)
+    with pytest.raises(SetupError, match="av1 has no pixel format that holds yuv444p12le"):
+        choose("av1", clip, layout=layout_of("yuv444p12le"))
+    with pytest.raises(SetupError, match="needs even sides"):
+        choose("x264", clip, size=(127, 96))
+    encoding = choose("x264", clip, ".mp4")
+    assert [companion.codec for companion in refused(clip, encoding)] == ["subrip"]
+    known = index(clip)
+    paths = encode(list(frames(clip, known=known)), encoding, tmp_path)
+    with pytest.raises(SetupError, match="choose another output suffix"):
+        join(paths, encoding, clip, known.pts, durations(known), clip.time_base, tmp_path / "out.mp4")
+
+
+@pytest.mark.parametrize(
+    ("codec", "source_format", "target_format"),
+    [
+        ("x264", "yuv420p", "yuv420p"),
+        ("x264", "nv12", "yuv420p"),
+        ("x264", "yuv420p10le", "yuv420p10le"),
+        ("x264", "gray", "gray"),
+        ("x265", "yuv422p12le", "yuv422p12le"),
+        ("x265", "gbrp10le", "gbrp10le"),
+        ("prores", "yuv420p", "yuv422p10le"),
+        ("prores", "gbrp", "yuv444p10le"),
+        ("prores", "yuva444p10le", "yuva444p10le"),
+        ("av1", "yuv420p", "yuv420p"),
+        ("ffv1", "rgb24", "bgr0"),
+        ("ffv1", "gbrp10le", "gbrp10le"),
+        ("ffv1", "p010le", "yuv420p10le"),
+    ],
+)
+def test_depth_chroma_and_alpha_are_at_least_the_sources(
+    codec: str, source_format: str, target_format: str, source: Path
+) -> None:
+    encoding = choose(codec, probe(source), layout=layout_of(source_format))
+    assert encoding.pixel_format == target_format
+
+
+def test_only_a_lossless_target_with_the_same_samples_counts_as_exact(source: Path) -> None:
+    clip = probe(source)
+    assert choose("ffv1", clip).exact
+    assert not choose("v210", clip).exact
+    assert "can't be proven" in choose("x264", clip).notes[0]
+
+
+@pytest.mark.parametrize("aspect", [Fraction(16, 15), Fraction(10, 11), Fraction(64, 45), Fraction(118, 81)])
+def test_matroska_holds_any_sample_aspect(aspect: Fraction, tmp_path: Path) -> None:
+    source = save_clip(tmp_path / "reel.mov", PICTURES, "prores_ks", "yuv422p10le", sample_aspect_ratio=aspect)
+    target = tmp_path / "out.mkv"
+    film(probe(source), "ffv1", target)
+    result = probe(target)
+    assert result.sample_aspect == aspect
+    assert sum(1 for _ in frames(result)) == 40
+    with av.open(str(target)) as container:  # the table of contents still points to the index at the end
+        container.seek(int(1.2 / container.streams.video[0].time_base), stream=container.streams.video[0])
+        assert next(container.decode(video=0)).time > 1.1
