@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from restore.tiling import Box
 
-GRID_PX = 32
+GRID_PX = 16
 """Sides of crops are multiples of this, or of the network's own multiple where that is larger."""
-_STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16)
+_STEPS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32)
 LONGEST_PX = GRID_PX * _STEPS[-1]
 """Longest side of a crop; longer holes are cut."""
 _CALL_PX = 600

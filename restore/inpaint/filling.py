@@ -26,8 +26,9 @@ from restore.inpaint.surface import Surface
 from restore.models.inpainting import InpaintModel
 from restore.tiling import Box
 
-_RIM_CELL_PX = 96
-"""Rims of wide holes are mostly empty inside, so they are cut into small pieces; near ones come together again."""
+_CELL_PX = 96
+"""What is too long for a crop, and rims of wide holes, are mostly empty inside: they are cut into small pieces, and
+near ones come together again."""
 
 At = tuple[NDArray[np.intp], NDArray[np.intp]]
 """Rows and columns (n,) in the picture."""
@@ -147,7 +148,9 @@ class Filling:
         """Holes, whole where they fit into a crop."""
         frame = Frame(*self._surface.size, self._surface.wraps, self._means.context_px, self._means.model.multiple_of)
         for hole in self._holes:
-            box, longest = hole.box, _RIM_CELL_PX if hole.is_wide else frame.longest_hole_px
+            box, longest = hole.box, frame.longest_hole_px
+            if hole.is_wide or max(box.height, box.width) > longest:
+                longest = min(longest, _CELL_PX)
             for y0, y1 in _even_parts(box.y0, box.y1, longest):
                 for x0, x1 in _even_parts(box.x0, box.x1, longest):
                     tight = _tight(self._unfilled(hole, Box(y0, x0, y1, x1)))

@@ -31,6 +31,8 @@ OUTPUTS = 7
 first three may be push-pull's."""
 _PAPER_WIDTH_PX = 128.0
 """Its masks had holes up to half of 512 px; beyond a quarter, eight levels see next to nothing."""
+_GRID_PX = 16
+"""Our networks take any side; finer steps than this would only make more shapes of crops."""
 _REMEDY = (
     "this installation has no weights for inpainting; give --model FILE.safetensors: one that "
     "`restore train inpainter` made, or one of the paper's layout"
@@ -55,6 +57,7 @@ class InpaintModel:
     max_width_px: float
     """The widest holes that it was trained for."""
     multiple_of: int
+    """Of sides."""
 
 
 def load(
@@ -80,7 +83,11 @@ def load(
     net: nn.Module
     if facts.get("architecture") == pconv.ARCHITECTURE:
         ours = pconv.load(path)
-        net, run, multiple_of = ours, _run_ours(ours, DTYPES[precision], one_by_one=device == "cpu"), ours.multiple_of
+        net, run, multiple_of = (
+            ours,
+            _run_ours(ours, DTYPES[precision], one_by_one=device == "cpu"),
+            min(ours.multiple_of, _GRID_PX),
+        )
         width_px, licence = _width_px(path, facts), facts.get("licence", "unknown")
     else:
         if precision is not Precision.FP32 and device == "cpu":
@@ -98,7 +105,9 @@ def of_net(net: PconvUnet, *, max_width_px: float, name: str = "made here", devi
     """A network that is in no file: one in training, or a test's."""
     run = _run_ours(net.to(device).eval(), torch.float32, one_by_one=device == "cpu")
     run = _one_by_one(run) if device == "cpu" else run
-    return InpaintModel(run, name, "0" * 64, "none", device, Precision.FP32, max_width_px, net.multiple_of)
+    return InpaintModel(
+        run, name, "0" * 64, "none", device, Precision.FP32, max_width_px, min(net.multiple_of, _GRID_PX)
+    )
 
 
 def _width_px(path: Path, facts: dict[str, str]) -> float:

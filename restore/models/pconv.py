@@ -39,6 +39,7 @@ WEIGHT_LIMIT = 8_000_000
 SLOPE = 0.2
 SMALLEST_DEVIATION = 0.01
 """2.5 steps of 255: below it noise would be blown up to the height of a texture."""
+_SMALL_PX = 256
 _WINDOW_PX, _PASSES = 15, 3
 """Three boxes come near a Gaussian of 7.5 px; 15^6 = 11 million pixels at most are counted exactly in float32."""
 
@@ -83,7 +84,7 @@ class PconvUnet(nn.Module):
 
     @property
     def multiple_of(self) -> int:
-        """Sides are extended with holes to multiples of this inside."""
+        """Sides that are multiples of this need no extension with holes on the way down."""
         return 1 << len(self.down)
 
     def forward(
@@ -111,12 +112,11 @@ class PconvUnet(nn.Module):
         self, normal: Tensor, valid: Tensor, dtype: torch.dtype, wanted: Region | None
     ) -> tuple[Tensor, Tensor]:
         height, width = normal.shape[2:]
-        beyond = (0, -width % self.multiple_of, 0, -height % self.multiple_of)
-        y = F.pad(normal, beyond).to(dtype).contiguous(memory_format=torch.channels_last)
-        seen = F.pad(valid, beyond)
+        y, seen = normal.to(dtype).contiguous(memory_format=torch.channels_last), valid
         levels = []
         y, seen = _apply(self.first, y, seen)
         for layer in self.down:
+            y, seen = _evened(y), _evened(seen)  # where it is odd, the row beyond the edge is a hole
             levels.append((y, seen))
             y, seen = _apply(layer, y, seen, stride=2)
         regions = _regions(wanted or (0, 0, height, width), [tuple(skip.shape[2:]) for skip, _ in levels])
@@ -154,6 +154,11 @@ def _regions(wanted: Region, sizes: Sequence[tuple[int, ...]]) -> list[Region]:
         regions.append((y0, x0, y1, x1))
         y0, x0, y1, x1 = y0 // 2, x0 // 2, y1 // 2, x1 // 2
     return regions
+
+
+def _evened(y: Tensor) -> Tensor:
+    odd = (0, y.shape[3] % 2, 0, y.shape[2] % 2)
+    return F.pad(y, odd).contiguous(memory_format=torch.channels_last) if any(odd) else y
 
 
 def _part(y: Tensor, region: Region) -> Tensor:
@@ -219,11 +224,21 @@ def local_statistics(x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
 
 def _box_sums(plane: Tensor) -> Tensor:
     """Sums over windows, three times, by rows and by columns; beyond the edge is 0."""
+    if max(plane.shape[2:]) <= _SMALL_PX:  # then one product a side is several times as fast
+        rows, columns = (_three_boxes(side, plane) for side in plane.shape[2:])
+        return rows @ plane @ columns
     half = _WINDOW_PX // 2
     for _ in range(_PASSES):
         plane = F.avg_pool2d(plane, (1, _WINDOW_PX), 1, (0, half), divisor_override=1)
         plane = F.avg_pool2d(plane, (_WINDOW_PX, 1), 1, (half, 0), divisor_override=1)
     return plane
+
+
+def _three_boxes(side: int, like: Tensor) -> Tensor:
+    """(side, side), symmetric: what three windows along an axis of that length add up to."""
+    at = torch.arange(side, device=like.device)
+    one = ((at[:, None] - at).abs() <= _WINDOW_PX // 2).to(like.dtype)
+    return one @ one @ one
 
 
 def wanted(widths: Sequence[int]) -> dict[str, tuple[int, ...]]:

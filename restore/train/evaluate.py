@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from restore.errors import SetupError
+from restore.inpaint.fills import navier_stokes_8bit
 from restore.models.pconv import PconvUnet
 from restore.models.push_pull import push_pull
 from restore.train.crops import Crops, Shard
@@ -23,7 +23,6 @@ METHODS = ("net", "push_pull", "ns")
 REAL = "real"
 """The bucket of scanned damage, where overlays are given."""
 _SEED = 7
-_NS_RADIUS_PX = 3
 _AT_ONCE = 8
 _BEST_PSNR_DB = 80.0
 """Of a fill without any fault, which is infinitely good."""
@@ -68,14 +67,8 @@ def make_probe(shard: Shard, overlays: Sequence[Holes] = (), *, each: int = 16) 
     baselines: dict[str, float] = {}
     for name, pairs in buckets.items():
         baselines[f"{name}_push_pull"] = _score(pairs, push_pull, "cpu")
-        baselines[f"{name}_ns"] = float(np.mean([_psnr(crop, navier_stokes(crop, h), h) for crop, h in pairs]))
+        baselines[f"{name}_ns"] = float(np.mean([_psnr(crop, navier_stokes_8bit(crop, h), h) for crop, h in pairs]))
     return Probe(buckets, baselines)
-
-
-def navier_stokes(pixels: Crops, holes: Holes) -> Crops:
-    """OpenCV's fill of (H, W, 3) (Bertalmio et al., CVPR 2001)."""
-    filled = cv2.inpaint(pixels, holes.view(np.uint8), _NS_RADIUS_PX, cv2.INPAINT_NS)
-    return filled.astype(np.uint8, copy=False)
 
 
 def as_tensors(crops: NDArray[np.uint8], holes: NDArray[np.bool_], device: str) -> tuple[Tensor, Tensor]:

@@ -13,12 +13,13 @@ import torch
 
 from restore.errors import SetupError
 from restore.models import pconv, store
+from restore.inpaint.fills import navier_stokes_8bit
 from restore.models.pconv import PconvUnet
 from restore.train import inpainter
 from restore.train.checkpoint import State
 from restore.train.crops import open_shard
 from restore.train.damage import training_damage
-from restore.train.evaluate import make_probe, navier_stokes
+from restore.train.evaluate import make_probe
 from restore.train.inpainter import Training, loss_of, make_batch, train
 
 
@@ -157,7 +158,7 @@ def test_navier_stokes_changes_holes_only() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
     holes = np.zeros((20, 20), bool)
     holes[5:9, 5:9] = True
-    filled = navier_stokes(pixels, holes)
+    filled = navier_stokes_8bit(pixels, holes)
     assert np.array_equal(filled[~holes], pixels[~holes])
     assert not np.array_equal(filled, pixels)
 
