@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from restore.errors import SetupError
-from restore.models import pconv, store
 from restore.inpaint.fills import navier_stokes_8bit
+from restore.models import pconv, store
 from restore.models.pconv import PconvUnet
 from restore.train import inpainter
 from restore.train.checkpoint import State
