@@ -210,6 +210,14 @@ class Recipe:
         facts["pixels_version"] = PIXELS_VERSION
         return hashlib.sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
+    def to_json(self) -> str:
+        """For the journal: without the folders of models that were given as paths, so that it names no machine."""
+        facts = asdict(self)
+        for step in ("upscale", "inpaint"):
+            if facts[step] is not None:
+                facts[step]["model"] = Path(facts[step]["model"]).name
+        return json.dumps(facts, sort_keys=True)
+
 
 @dataclass(frozen=True)
 class MaskOptions:

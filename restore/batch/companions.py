@@ -16,7 +16,7 @@ from restore.batch.walk import Found, examples, walk
 from restore.errors import SetupError
 from restore.formats import SUFFIXES
 from restore.holes.pairing import Pairing, pair, pair_beside, pair_infrared, pair_one
-from restore.recipe import HolesFrom, Inpaint, Recipe, RunOptions
+from restore.recipe import HolesFrom, Recipe, RunOptions
 from restore.trust.patches import SUFFIX as PATCHES_SUFFIX
 
 
@@ -67,11 +67,6 @@ def companion_at(root: Path, relative: Path) -> Companion:
     """With what tells this version of it from another.  Raises OSError."""
     facts = os.stat(root / relative)
     return Companion(relative, root / relative, SourceState(facts.st_size, facts.st_mtime_ns, facts.st_ino))
-
-
-def needs_companions(step: Inpaint) -> bool:
-    """Whether holes are told by a second file."""
-    return step.holes.source is HolesFrom.MASKS or step.holes.ir_suffix is not None
 
 
 def _masks(options: RunOptions, base: Path, found: Found) -> Companions:

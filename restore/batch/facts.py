@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +68,19 @@ class Facts:
 
 
 NO_FACTS = Facts()
+
+
+def facts_from(text: str) -> Facts:
+    """Facts as the journal keeps them, in JSON.  Keys of newer versions are left alone; raises ValueError."""
+    plain = json.loads(text)
+    known = {field.name for field in fields(Facts)}
+    found = {key: value for key, value in plain.items() if key in known}
+    try:
+        if found.get("deviation") is not None:
+            found["deviation"] = Deviation(**found["deviation"])
+        if (repair := found.get("repair")) is not None:
+            uncertain = tuple(Uncertain(**one) for one in repair["uncertain"])
+            found["repair"] = RepairFacts(**{**repair, "uncertain": uncertain})
+        return Facts(**{**found, "notes": tuple(found.get("notes", ()))})
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"these are no facts of a result: {error}") from error

@@ -6,7 +6,6 @@ Pictures without damage are passed on here, too: byte for byte, where nothing el
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -14,8 +13,9 @@ from restore.batch.facts import Deviation, Facts
 from restore.batch.fsops import OutputRoot, digest_of
 from restore.batch.job import Failed, Job, Result, Skipped, Staged
 from restore.batch.journal import Journal
+from restore.batch.ledger import Ledger
 from restore.batch.repairs import planes_of, repair_facts, touched_planes
-from restore.batch.stage import stage, stage_copy, stage_patches, write_patches
+from restore.batch.stage import stage, stage_copy, stage_patches
 from restore.batch.work import Read, Work
 from restore.color import drift
 from restore.formats import Decoder, encode, written_exactly
@@ -35,7 +35,7 @@ class Finisher:
 
     recipe: Recipe
     output: OutputRoot
-    ledger: OutputRoot | None = None
+    ledger: Ledger | None = None
     """Where the repairs of every file are kept, so that they can be verified and undone; None: nowhere."""
     saved: OutputRoot | None = None
     """Where the holes of every file go as mask pictures; None: nowhere."""
@@ -50,7 +50,7 @@ class Finisher:
         return cls(
             recipe,
             output,
-            ledger=OutputRoot(journal.places.ledger, output.token) if repairs else None,
+            ledger=journal.ledger if repairs else None,
             saved=OutputRoot(masks.save, output.token) if masks.save is not None else None,
             overwrite=options.overwrite,
             no_mask=masks.no_mask or NoMask.COPY,
@@ -91,7 +91,7 @@ class Finisher:
         staged = stage(source, result, job, facts, self.output, decoder, planes_of(work) if exact else None)
         try:
             if self.ledger is not None and work.repairs:
-                self._keep(self._patches(work), staged, self.ledger)
+                self.ledger.keep(self._patches(work), job.target, staged.sha256)
         except BaseException:
             self.output.remove(staged.temporary)
             raise
@@ -136,13 +136,6 @@ class Finisher:
             fingerprint=self.recipe.fingerprint(),
         )
 
-    def _keep(self, patches: Patches, staged: Staged, ledger: OutputRoot) -> None:
-        """Under a name that says which bytes it belongs to: there before they are, so that a kill loses nothing."""
-        name = ledger_name(staged.job.target, staged.sha256)
-        written = write_patches(patches, name, ledger)
-        ledger.rename(written.path, name)
-        ledger.sync({name.parent})
-
     def _save_holes(self, work: Work, result: Document, saved: OutputRoot) -> tuple[str, ...]:
         """The holes as a mask picture at the result's size; what a person may have corrected is never replaced."""
         planes = planes_of(work)
@@ -159,11 +152,6 @@ class Finisher:
             written = saved.write(target, data)
         saved.rename(written.path, target)
         return ()
-
-
-def ledger_name(target: Path, sha256: str) -> Path:
-    """Where the repairs of the result `target` with these bytes are kept, relative to the ledger's root."""
-    return target / f"{sha256[:32]}{patch_files.SUFFIX}"
 
 
 def _enlarged(plane: Touched, size: tuple[int, ...]) -> Touched:

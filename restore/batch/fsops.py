@@ -196,6 +196,14 @@ class OutputRoot:
             if stat.S_ISREG(directory.stat(temporary.name).st_mode):
                 os.unlink(directory.name(temporary.name), dir_fd=directory.fd)
 
+    def drop_others(self, folder: Path, keep: str, suffix: str) -> None:
+        """Removes the regular files with this suffix directly in `folder`, but for `keep`: for folders that only this
+        tool fills.  Nothing happens where there is no such folder."""
+        with suppress(OSError), self._directory(folder) as directory:
+            for name in os.listdir(directory.fd if directory.fd is not None else directory.path):
+                if name.endswith(suffix) and name != keep and stat.S_ISREG(directory.stat(name).st_mode):
+                    os.unlink(directory.name(name), dir_fd=directory.fd)
+
     def remove_leftovers(self, tokens: set[str], keep: set[Path]) -> int:
         """Removes the temporaries of the runs named by `tokens`, at any depth, but for `keep`.  Returns how many.
 

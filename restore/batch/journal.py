@@ -22,6 +22,7 @@ from restore.batch.facts import Deviation
 from restore.batch.fsops import TOKEN_DIGITS, OutputRoot
 from restore.batch.job import Companion, FailureKind, Job, Other, SourceState, Staged
 from restore.batch.journal_file import COMPANION_COLUMNS, Record, companion_columns, record_of, state_columns
+from restore.batch.ledger import Ledger
 from restore.batch.lock import acquire, check_free
 from restore.batch.places import JOURNAL_NAME, Places, find_places
 from restore.errors import ExitCode, ImageError
@@ -37,7 +38,13 @@ def open_journal(options: RunOptions, *, read_only: bool = False) -> Iterator[Jo
 
     `read_only` (for a plan only): takes no lock and writes nothing.  Raises SetupError, DiskFullError.
     """
-    places = find_places(options)
+    with open_places(find_places(options), read_only=read_only) as journal:
+        yield journal
+
+
+@contextmanager
+def open_places(places: Places, *, read_only: bool = False) -> Iterator[Journal]:
+    """`open_journal` of places that are known."""
     path = places.state / JOURNAL_NAME
     with ExitStack() as stack:
         if read_only:
@@ -66,6 +73,8 @@ class Journal:
         """What a person should know; `plan` passes them on."""
         self.output = OutputRoot(places.root, os.urandom(TOKEN_DIGITS // 2).hex())
         """Where this run writes; workers stage through it."""
+        self.ledger = Ledger(OutputRoot(places.ledger, self.output.token))
+        """Where this run keeps what it repaired."""
         self.read_only = read_only
         self._path = path
         self._connection = connection
@@ -122,6 +131,7 @@ class Journal:
         temporaries = {Path(os.fsdecode(row[1])) for row in intents}
         if tokens and not self.read_only:
             self.output.remove_leftovers(tokens, keep=temporaries)
+            self.ledger.root.remove_leftovers(tokens, keep=set())
         directories: set[Path] = set()
         with self._explained():
             for row in intents:
@@ -142,19 +152,26 @@ class Journal:
 
     def begin(self, recipe: Recipe, versions: Mapping[str, str]) -> None:
         """Writes down that a run starts; durable before the first temporary can exist."""
+        self._begin(recipe.fingerprint(), recipe.to_json(), versions)
+
+    def begin_undo(self, record: Record, versions: Mapping[str, str]) -> None:
+        """The same for taking repairs off one result, which stays one of its recipe's."""
+        self._begin(record.fingerprint, json.dumps({"undo": str(record.target)}), versions)
+
+    def _begin(self, fingerprint: str, recipe: str, versions: Mapping[str, str]) -> None:
         if self.read_only:
             raise ValueError("this journal was opened for a plan only")
         if self._connection is None:
             self._connection = journal_file.create(self._path)
-        self._fingerprint = recipe.fingerprint()
-        with self._explained(), self._durable():
+        self._fingerprint = fingerprint
+        with self._explained(), journal_file.durable(self._connection):
             cursor = self._connection.execute(
                 "INSERT INTO runs (token, started, fingerprint, recipe, versions) VALUES (?, ?, ?, ?, ?)",
                 (
                     self.output.token,
                     time.time(),
                     self._fingerprint,
-                    _recipe_json(recipe),
+                    recipe,
                     json.dumps(dict(versions), sort_keys=True),
                 ),
             )
@@ -162,7 +179,7 @@ class Journal:
 
     def end(self, exit_code: ExitCode) -> None:
         """Writes down that the run ended in good order: it left no temporaries."""
-        with self._explained(), self._durable():
+        with self._explained(), journal_file.durable(self._db):
             self._db.execute(
                 "UPDATE runs SET ended = ?, exit_code = ? WHERE id = ?", (time.time(), int(exit_code), self._run)
             )
@@ -199,12 +216,12 @@ class Journal:
 
     def seal(self) -> None:
         """Makes every intent so far durable; renames may follow."""
-        with self._explained(), self._durable():
+        with self._explained(), journal_file.durable(self._db):
             self._db.execute("UPDATE seal SET count = count + 1")
 
     def published(self, targets: Sequence[tuple[Path, os.stat_result]]) -> None:
         """Turns the intents of these targets, which now have their names, into records."""
-        with self._explained(), self._transaction():
+        with self._explained(), journal_file.transaction(self._db):
             for target, stat in targets:
                 key = os.fsencode(target)
                 self._db.execute(
@@ -306,33 +323,3 @@ class Journal:
     def _explained(self) -> Iterator[None]:
         with journal_file.explained(self._path):
             yield
-
-    @contextmanager
-    def _durable(self) -> Iterator[None]:
-        """What is committed inside, and everything before, survives a power cut."""
-        assert self._connection is not None
-        self._connection.execute("PRAGMA synchronous=FULL")
-        try:
-            yield
-        finally:
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
-
-
-def _recipe_json(recipe: Recipe) -> str:
-    """Without the folder of a model that the user gave as a path: nothing here names this machine."""
-    facts = asdict(recipe)
-    for step in ("upscale", "inpaint"):
-        if facts[step] is not None:
-            facts[step]["model"] = Path(facts[step]["model"]).name
-    return json.dumps(facts, sort_keys=True)

@@ -174,6 +174,29 @@ def explained(path: Path) -> Iterator[None]:
         raise SetupError(f"{printable(path)}: the journal failed ({error}): run again, it is then rebuilt") from error
 
 
+@contextmanager
+def durable(connection: sqlite3.Connection) -> Iterator[None]:
+    """What is committed inside, and everything before, survives a power cut."""
+    connection.execute("PRAGMA synchronous=FULL")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of what is inside, or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
 def create(path: Path) -> sqlite3.Connection:
     """A new, empty journal.  Raises DiskFullError, SetupError."""
     with explained(path):

@@ -89,6 +89,23 @@ def find_places(options: RunOptions) -> Places:
     return _with_state(options, source, root, target_name)
 
 
+def find_output(target: Path, state: Path | None) -> tuple[Places, str | None]:
+    """Where a finished run's things lie, from its OUT (a folder, or one result's file), and that file's name if it was
+    one.  Raises SetupError where no journal is."""
+    root, name = (target, None) if target.is_dir() else (target.parent, target.name)
+    key = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
+    local = platformdirs.user_state_path("restore") / "outputs" / key
+    tried = [state / key] if state is not None else [root / STATE_NAME, local]
+    for place in tried:
+        if (place / JOURNAL_NAME).is_file():
+            lock = (root / STATE_NAME if (root / STATE_NAME).is_dir() else place) / LOCK_NAME
+            return Places(root, root, None, place, lock, filesystem_type(root) in NETWORK_FILESYSTEMS), name
+    raise SetupError(
+        f"{printable(target)}: no journal of restore belongs to it (looked in "
+        f"{' and '.join(printable(place) for place in tried)}): give the OUT of a run, or its --state"
+    )
+
+
 def filesystem_type(path: Path) -> str | None:
     """Of the mount that holds `path` (or its nearest existing parent); None where the system doesn't tell."""
     try:

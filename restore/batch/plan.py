@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from restore.batch.companions import Companions, companion_at, find_companions, needs_companions
+from restore.batch.companions import Companions, companion_at, find_companions
 from restore.batch.doubts import check_companions
 from restore.batch.job import Companion, Job, Other, Plan, Problem, Skipped, SourceState, printable, without_place
 from restore.batch.journal import Journal
@@ -32,8 +32,6 @@ from restore.recipe import PATCHES, NoMask, Recipe, RunOptions
 
 OutputSize = Callable[[int, int], tuple[int, int]]
 """(height, width) of a source page in px -> (height, width) of its result in px."""
-
-UNPAIRED = "no file says where it is damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,8 @@ def make_plan(
     targets = name_targets(companions.images, copied, places, output_format, options.on_collision)
     sources = _sort(companions, targets, recipe, options, journal)
     problems = [*found.problems, *sources.problems]
-    jobs, failed = _jobs(sources.todo, recipe, options, output_format, output_size, open_decoder)
+    unpaired = f"no {companions.word} belongs to it" if companions.word and recipe.upscale is None else ""
+    jobs, failed = _jobs(sources.todo, unpaired, recipe, options, output_format, output_size, open_decoder)
     problems += failed
     refuse_unholdable(jobs)
     if recipe.upscale is None and not options.lossy:
@@ -147,13 +146,17 @@ def _without(
 
 def _jobs(
     todo: Sequence[_Candidate],
+    unpaired: str,
     recipe: Recipe,
     options: RunOptions,
     output_format: str,
     output_size: OutputSize,
     open_decoder: OpenDecoder,
 ) -> tuple[list[Job], list[Problem]]:
-    """Jobs of what the headers allow, and why the others can't be done."""
+    """Jobs of what the headers allow, and why the others can't be done.
+
+    `unpaired`: why sources without a companion are passed on as they are; empty where they aren't.
+    """
     jobs, problems = [], []
     free = free_bytes("cpu")
     for candidate, header in zip(
@@ -164,8 +167,8 @@ def _jobs(
             problems.append(Problem(candidate.relative, error))
             continue
         job = _job(candidate, header, output_format, output_size)
-        if recipe.upscale is None and job.companion is None and _tells_by_companion(recipe):
-            job = replace(job, unchanged=UNPAIRED)
+        if job.companion is None:
+            job = replace(job, unchanged=unpaired)
         growth = max(1, round(job.output_width_px / header.width))
         needed = bytes_inside(job, growth, repaired=recipe.inpaint is not None)
         if job.out_pixels > options.max_pixels:
@@ -175,10 +178,6 @@ def _jobs(
         else:
             jobs.append(job)
     return jobs, problems
-
-
-def _tells_by_companion(recipe: Recipe) -> bool:
-    return recipe.inpaint is None or needs_companions(recipe.inpaint)
 
 
 def _candidate(base: Path, relative: Path, target: Path, content: bool, companions: Companions) -> _Candidate | Problem:

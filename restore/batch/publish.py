@@ -87,6 +87,8 @@ class Publisher:
                 self.fail(Failed(staged.job, str(error), FailureKind.IMAGE, staged.facts))
         self._journal.output.sync({target.parent for target, _ in names})
         self._journal.published(names)
+        for staged in renamed:
+            self._journal.ledger.prune(staged.job.target, staged.sha256)
         self._flushed_s = time.monotonic()
         for staged in renamed:
             self._on_outcome(

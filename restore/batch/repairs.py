@@ -48,8 +48,13 @@ def own_pixels(repairs: Sequence[Repair], found: Sequence[Found | None]) -> tupl
 
 def repair_facts(work: Work, *, exact: bool) -> RepairFacts:
     """What the journal keeps.  `exact`: the file will hold every other pixel bit for bit."""
-    repairs = [repair for repair, _ in work.repairs]
     touched = planes_of(work)
+    untouched = untouched_digest(work.read.document, touched) if exact else None
+    return facts_of([repair for repair, _ in work.repairs], touched, untouched)
+
+
+def facts_of(repairs: Sequence[Repair], touched: Sequence[Touched], untouched_sha256: str | None) -> RepairFacts:
+    """What the journal keeps of these repairs."""
     least = sorted(repairs, key=lambda repair: repair.confidence)[:UNCERTAIN]
     return RepairFacts(
         holes=len(repairs),
@@ -59,7 +64,7 @@ def repair_facts(work: Work, *, exact: bool) -> RepairFacts:
             Uncertain(round(r.confidence, 4), r.page, r.blob, r.box.x0, r.box.y0, r.fill.value) for r in least
         ),
         touched_sha256=touched_digest(touched),
-        untouched_sha256=untouched_digest(work.read.document, touched) if exact else None,
+        untouched_sha256=untouched_sha256,
     )
 
 

@@ -42,14 +42,15 @@ def run(
     worker: Worker,
     journal: Journal,
     reporter: Reporter,
-    versions: Mapping[str, str] | None = None,
+    told: Mapping[str, str] | None = None,
 ) -> Summary:
     """Works a plan off.  One bad file never stops it and never passes silently; a full disk and signals do stop it, in
     good order: the same command then goes on where it was.
 
-    Exit codes in the summary: 0, 3 (some files failed), 4 (disk full), 130, 143.  `versions` go into the journal.
+    Exit codes in the summary: 0, 3 (some files failed), 4 (disk full), 130, 143.  `told`: versions for the journal, in
+    place of the installed ones.
     """
-    return _Run(plan, recipe, options, worker, journal, reporter, versions or _versions()).run()
+    return _Run(plan, recipe, options, worker, journal, reporter, told or versions()).run()
 
 
 MOST_UNCERTAIN = 50
@@ -305,7 +306,8 @@ class _Run:
         )
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of what decides pixels here, for the journal."""
     found = {"python": platform.python_version()}
     for name in ("restore-sr", "torch", "OpenImageIO"):
         with suppress(PackageNotFoundError):

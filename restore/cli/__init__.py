@@ -12,10 +12,12 @@ import typer
 from typer.core import TyperGroup
 
 from restore import __version__
-from restore.cli import console, doctor, models, sheet, train, try_, upscale
+from restore.cli import apply, console, doctor, inpaint, models, run, sheet, train, try_, undo, upscale, verify
 from restore.cli.failures import exit_code, import_remedy
 from restore.cli.help import GroupedCommand
 from restore.errors import ExitCode, RestoreError
+
+EXIT_CODES = upscale.EXIT_CODES
 
 
 class _Front(TyperGroup):
@@ -41,8 +43,8 @@ class _Front(TyperGroup):
 app = typer.Typer(
     name="restore",
     cls=_Front,
-    help="Upscale game textures in batches: same tree, names and formats, nothing lost.",
-    epilog="Start with: restore try IN, then: restore upscale IN OUT",
+    help="Restore pictures in batches: same tree, names and formats, nothing lost.",
+    epilog="Start with: restore try IN, then: restore upscale IN OUT; or: restore inpaint IN OUT --dry-run",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -67,8 +69,17 @@ def _options(
 
 
 app.command("try", cls=GroupedCommand, short_help="Compare models on a small sample of IN.")(try_.try_)
-app.command("upscale", cls=GroupedCommand, short_help="Enlarge every image in IN.", epilog=upscale.EXIT_CODES)(
-    upscale.upscale
+app.command("upscale", cls=GroupedCommand, short_help="Enlarge every image in IN.", epilog=EXIT_CODES)(upscale.upscale)
+app.command("inpaint", cls=GroupedCommand, short_help="Fill the damaged places of every image.", epilog=EXIT_CODES)(
+    inpaint.inpaint
+)
+app.command("run", cls=GroupedCommand, short_help="Carry out a recipe: fill holes, then enlarge.", epilog=EXIT_CODES)(
+    run.run
+)
+app.command("verify", cls=GroupedCommand, short_help="Prove that results are what was made.")(verify.verify)
+app.command("undo", cls=GroupedCommand, short_help="Take repairs off a result again.")(undo.undo)
+app.command("apply", cls=GroupedCommand, short_help="Put stored repairs on their sources.", epilog=EXIT_CODES)(
+    apply.apply
 )
 app.command("sheet", cls=GroupedCommand, short_help="Draw sources and results onto one page.")(sheet.sheet)
 app.add_typer(models.app, name="models")

@@ -147,7 +147,8 @@ class PlainReport:
         from restore.cli.wording import plan_lines
 
         say(plan_lines(plan))
-        self._files, self._pixels = len(plan.jobs) + len(plan.others) + len(plan.problems), plan.in_pixels
+        self._files = len(plan.jobs) + len(plan.others) + len(plan.problems) + len(plan.skipped)
+        self._pixels = plan.in_pixels
         self._began = time.monotonic()
 
     def on_started(self, job: Job) -> None:

@@ -3,13 +3,15 @@
     run      what was resolved: model, licence, precision, device, device_name, tile_px, halo_px,
              fingerprint, state
     plan     sources, done, others, pixels_in, pixels_out, estimated_bytes, free_bytes, problems, notes;
-             with --dry-run also jobs
+             skipped; with --dry-run also jobs, and where masks are needed pairs: path, mask, because
     started  path
-    outcome  path, status (done, failed, copied), target, error, kind, seconds, output_bytes, traits, tile_px, halo_px,
-             drift, notes
+    outcome  path, status (done, failed, copied, skipped), target, error, kind, seconds, output_bytes, traits, tile_px,
+             halo_px, drift, notes, unchanged (why the source's bytes were passed on, or ""), repair (null, or holes,
+             changed_px, fills, uncertain, touched_sha256, untouched_sha256)
     note     text
     end      exit_code, done, already_done, failed, copied, remaining, pixels_in, pixels_out, output_bytes, seconds,
-             reason
+             reason, unchanged, skipped, holes, changed_px, uncertain (path, page and blob from 0, x, y, fill,
+             confidence: the least certain repairs first)
     error    message, exit_code: the run could not start, and nothing else follows
 
 Paths are relative to IN (`path`) and OUT (`target`), with "/" between parts.  Bytes that are no UTF-8 come as lone
@@ -19,7 +21,7 @@ none changes its meaning.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +76,17 @@ def plan_event(plan: Plan, *, with_jobs: bool) -> Event:
         "problems": [{"path": p.relative.as_posix(), "error": p.error} for p in plan.problems],
         "notes": list(plan.notes),
     }
+    event["skipped"] = [{"path": s.relative.as_posix(), "reason": s.reason} for s in plan.skipped]
     if with_jobs:
         event["jobs"] = [_job(job) for job in plan.jobs]
+        event["pairs"] = [
+            {
+                "path": pair.relative.as_posix(),
+                "mask": None if pair.companion is None else pair.companion.as_posix(),
+                "because": pair.because,
+            }
+            for pair in plan.pairs
+        ]
     return event
 
 
@@ -93,6 +104,7 @@ def _job(job: Job) -> Event:
         "output_width": job.output_width_px,
         "output_height": job.output_height_px,
         "notes": list(job.header.notes),
+        "unchanged": job.unchanged,
     }
 
 
@@ -115,6 +127,8 @@ def outcome_event(outcome: Outcome) -> Event:
         "halo_px": outcome.facts.halo_px,
         "drift": outcome.facts.drift,
         "notes": list(outcome.facts.notes),
+        "unchanged": outcome.facts.unchanged,
+        "repair": None if outcome.facts.repair is None else asdict(outcome.facts.repair),
     }
 
 
@@ -136,6 +150,11 @@ def end_event(summary: Summary) -> Event:
         "output_bytes": summary.output_bytes,
         "seconds": round(summary.seconds, 3),
         "reason": summary.reason,
+        "unchanged": summary.unchanged,
+        "skipped": summary.skipped,
+        "holes": summary.holes,
+        "changed_px": summary.changed_px,
+        "uncertain": [{"path": path.as_posix(), **asdict(one)} for path, one in summary.uncertain],
     }
 
 

@@ -10,10 +10,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from restore.cli.options import Format, Halo
-from restore.recipe import ColorFix, Output, Pow2, Precision, Recipe, TraitRules, Upscale, Wrap
+from restore.recipe import (
+    ColorFix,
+    FindHoles,
+    Grain,
+    Inpaint,
+    Output,
+    Pow2,
+    Precision,
+    Recipe,
+    TraitRules,
+    Upscale,
+    Wrap,
+)
 
 if TYPE_CHECKING:
     from restore.models import Model
+    from restore.models.inpainting import InpaintModel
 
 AUTO_HALO = Halo(None)
 
@@ -77,4 +90,24 @@ def upscale_step(model: Model, wishes: Wishes) -> Upscale:
         max_size_px=wishes.max_size_px,
         pow2=wishes.pow2,
         multiple_of_px=wishes.multiple_of_px,
+    )
+
+
+def open_inpaint_model(name_or_path: str, device: str, precision: Precision) -> InpaintModel:
+    """Find, load and place a network that fills holes.  Raises ModelError and SetupError."""
+    from restore.device import resolve_device
+    from restore.models.inpainting import load
+
+    return load(name_or_path, resolve_device(device), precision)
+
+
+def inpaint_step(model: InpaintModel, holes: FindHoles, context_px: int, grain: Grain) -> Inpaint:
+    """The step of filling holes alone."""
+    return Inpaint(
+        model=model.name,
+        model_sha256=model.sha256,
+        precision=model.precision,
+        holes=holes,
+        context_px=context_px,
+        grain=grain,
     )

@@ -13,6 +13,7 @@ from restore.report.visible import visible
 
 LISTED_FAILURES = 20
 LISTED_JOBS = 40
+LISTED_REPAIRS = 5
 
 
 def plan_lines(plan: Plan) -> list[str]:
@@ -39,12 +40,13 @@ def _amount(plan: Plan) -> str:
 def dry_run_lines(plan: Plan) -> list[str]:
     """The whole plan: kinds, files with their sizes before and after, problems, notes."""
     lines = _kinds(plan.jobs) + ([""] if plan.jobs else [])
+    lines += _pairs(plan)
     lines += columns(
         [
             (
                 visible(str(job.relative)),
                 _header(job),
-                f"-> {job.output_width_px}x{job.output_height_px}",
+                _becomes(job),
                 visible(str(job.target)) if job.target != job.relative else "",
             )
             for job in plan.jobs[:LISTED_JOBS]
@@ -56,6 +58,20 @@ def dry_run_lines(plan: Plan) -> list[str]:
         lines += ["", f"{counted(len(plan.problems), 'file')} that would fail:"]
         lines += [visible(str(problem)) for problem in plan.problems]
     return [*lines, "", *plan_lines(plan), "dry run: nothing was written"]
+
+
+def _pairs(plan: Plan) -> list[str]:
+    """Which mask each source has, and why: `--json` lists all, this the first LISTED_JOBS."""
+    if not plan.pairs:
+        return []
+    rows = [
+        (visible(str(p.relative)), "-" if p.companion is None else visible(str(p.companion)), visible(p.because))
+        for p in plan.pairs[:LISTED_JOBS]
+    ]
+    lines = columns([("image", "mask", "because"), *rows])
+    if len(plan.pairs) > LISTED_JOBS:
+        lines.append(f"... and {len(plan.pairs) - LISTED_JOBS} more (--json lists all)")
+    return [*lines, ""]
 
 
 def _kinds(jobs: Sequence[Job]) -> list[str]:
@@ -78,6 +94,12 @@ def _kinds(jobs: Sequence[Job]) -> list[str]:
     return columns(rows)
 
 
+def _becomes(job: Job) -> str:
+    if job.unchanged:
+        return f"as it is ({job.unchanged})"
+    return f"-> {job.output_width_px}x{job.output_height_px}"
+
+
 def _header(job: Job) -> str:
     header = job.header
     number = "float" if header.is_float else "bit"
@@ -91,13 +113,26 @@ def outcome_line(outcome: Outcome) -> str:
         return f"failed  {name}: {visible(outcome.error or 'no reason given')}"
     if outcome.status is Status.COPIED:
         return f"copied  {name}"
+    if outcome.status is Status.SKIPPED:
+        return f"skipped {name}: {visible(outcome.error or 'no reason given')}"
     job = outcome.job
-    sizes = f"  {job.header.width}x{job.header.height} -> {job.output_width_px}x{job.output_height_px}" if job else ""
+    sizes = "" if job is None else _sizes(job)
+    if outcome.facts.unchanged:
+        sizes = f"  as it was ({visible(outcome.facts.unchanged)})"
+    if (repair := outcome.facts.repair) is not None:
+        sizes += f"  {counted(repair.holes, 'hole')}, {repair.changed_px:,} px"
     notes = "".join(f"  ({visible(note)})" for note in outcome.facts.notes)
     return f"done    {name}{sizes}  {outcome.facts.seconds:.1f} s{notes}"
 
 
+def _sizes(job: Job) -> str:
+    before, after = (job.header.width, job.header.height), (job.output_width_px, job.output_height_px)
+    return "" if before == after else f"  {before[0]}x{before[1]} -> {after[0]}x{after[1]}"
+
+
 def used_line(used: Used) -> str:
+    if not used.model:
+        return "stored patches are put on"
     tiles = "" if used.tile_px is None else f", tiles of {used.tile_px} px with a halo of {used.halo_px} px"
     return f"{visible(used.model)} in {used.precision} on {visible(used.device_name)}{tiles}"
 
@@ -116,8 +151,12 @@ def summary_lines(summary: Summary, failures: Sequence[Outcome], used: Used | No
     counts = [counted(summary.done, "image") + " done"]
     if summary.already_done:
         counts.append(f"{summary.already_done} done before")
+    if summary.unchanged:
+        counts.append(f"{summary.unchanged} of them as they were")
     if summary.failed:
         counts.append(f"{summary.failed} failed")
+    if summary.skipped:
+        counts.append(f"{summary.skipped} skipped")
     if summary.copied:
         counts.append(f"{counted(summary.copied, 'file')} copied")
     if summary.remaining:
@@ -128,12 +167,37 @@ def summary_lines(summary: Summary, failures: Sequence[Outcome], used: Used | No
             f"{megapixels(summary.in_pixels)} -> {megapixels(summary.out_pixels)} ({size(summary.output_bytes)}) "
             f"in {clock(summary.seconds)}, {summary.megapixels_per_second:.2f} MP/s out"
         )
-    if used and summary.done:
+    lines += _repairs(summary)
+    if used and summary.done and used.model:
         lines.append(f"made with {visible(used.model)} (licence: {visible(used.licence)}) in {used.precision}")
     if summary.reason:
         lines.append(visible(summary.reason))
     elif summary.failed or summary.remaining:
         lines.append("to try the rest again, give the same command: what is done stays done")
+    return lines
+
+
+def _repairs(summary: Summary) -> list[str]:
+    """What was repaired, and where to look first."""
+    if not summary.holes:
+        return []
+    share = summary.changed_px / summary.in_pixels if summary.in_pixels else 0.0
+    lines = [f"{counted(summary.holes, 'hole')} filled: {summary.changed_px:,} px changed ({share:.2%})"]
+    if summary.uncertain:
+        lines.append("least certain, to be looked at (undo one with: restore undo OUT FILE --blob K):")
+        several = any(one.page for _, one in summary.uncertain)
+        lines += columns(
+            [
+                (
+                    f"  {visible(str(name))}",
+                    f"page {one.page + 1} blob {one.blob}" if several else f"blob {one.blob}",
+                    f"at {one.x},{one.y}",
+                    one.fill,
+                    f"{one.confidence:.2f}",
+                )
+                for name, one in summary.uncertain[:LISTED_REPAIRS]
+            ]
+        )
     return lines
 
 

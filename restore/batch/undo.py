@@ -1,0 +1,122 @@
+"""Owns taking repairs off a result again: under them the source's own pixels come back, everything else stays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from restore.batch.facts import NO_FACTS, facts_from
+from restore.batch.job import Companion, Job, SourceState, Staged, printable
+from restore.batch.journal import Journal
+from restore.batch.journal_file import Record
+from restore.batch.repairs import facts_of
+from restore.batch.stage import stage
+from restore.errors import ExitCode, SetupError
+from restore.formats import Decoder
+from restore.recipe import PATCHES
+from restore.trust.patches import Patches
+from restore.trust.untouched import untouched_digest
+
+
+@dataclass(frozen=True)
+class Undone:
+    """What was taken off, and what is left on."""
+
+    blobs: int
+    pixels: int
+    left: int
+
+
+def undo(
+    journal: Journal,
+    target: Path,
+    decoder: Decoder,
+    blobs: Sequence[int] | None,
+    page: int,
+    versions: Mapping[str, str],
+) -> Undone:
+    """Takes the repairs `blobs` of page `page` (from 0) off the result `target`; None: all of all pages.
+
+    The file is replaced only once its successor is whole, checked and on disk.  Raises SetupError where the file isn't
+    one that repairs can be taken off, ImageError, DiskFullError.
+    """
+    record, patches = _known(journal, target)
+    chosen = _chosen(patches, blobs, page, target)
+    path = journal.output.root / target
+    before = decoder.read(path)
+    after = patches.undone(before, chosen)
+    gone = [patch for patch in patches.patches if (patch.repair.page, patch.repair.blob) in chosen]
+    kept = replace(patches, patches=tuple(patch for patch in patches.patches if patch not in gone))
+    remaining = kept.touched()
+    repair = facts_of([patch.repair for patch in kept.patches], remaining, untouched_digest(after, remaining))
+    journal.begin_undo(record, versions)
+    header = decoder.probe(path)
+    stat = path.stat()
+    state = SourceState(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    job = Job(record.source, path, target, header, state, record.format, header.width, header.height)
+    only = replace(patches, patches=tuple(gone)).touched()
+    staged = stage(before, after, job, NO_FACTS, journal.output, decoder, only)
+    try:
+        journal.ledger.keep(kept, target, staged.sha256)
+    except BaseException:
+        journal.output.remove(staged.temporary)
+        raise
+    companion = None
+    if record.companion is not None and record.companion_state is not None:
+        companion = Companion(record.companion, record.companion, record.companion_state)
+    _publish(replace(staged, facts=replace(facts_from(record.facts), repair=repair)), record, companion, journal)
+    journal.end(ExitCode.OK)
+    return Undone(len(gone), sum(int(patch.touched.sum()) for patch in gone), len(kept.patches))
+
+
+def _publish(staged: Staged, record: Record, companion: Companion | None, journal: Journal) -> None:
+    """As every result is: intent, rename, record; the result stays that of its source and its mask."""
+    target = staged.job.target
+    journal.intend(staged, record.source_state, companion)
+    journal.seal()
+    named = journal.output.rename(staged.temporary, target)
+    journal.output.sync({target.parent})
+    journal.published([(target, named)])
+    journal.ledger.prune(target, staged.sha256)
+
+
+def _known(journal: Journal, target: Path) -> tuple[Record, Patches]:
+    """The result's record and repairs.  Raises SetupError, ImageError."""
+    record = journal.find(target)
+    named = printable(target)
+    if record is None:
+        raise SetupError(f"{named}: the journal knows no such result: name it as it is called inside OUT")
+    if journal.output.sha256(target) != record.sha256:
+        raise SetupError(
+            f"{named}: was changed since it was made, so its repairs can't be told any more: make it again"
+        )
+    repair = facts_from(record.facts).repair
+    if repair is None:
+        raise SetupError(f"{named}: nothing was repaired in it")
+    if record.format == PATCHES:
+        raise SetupError(f"{named}: holds patches only: nothing needs undoing before `restore apply`")
+    if repair.untouched_sha256 is None:
+        raise SetupError(
+            f"{named}: was written in a lossy format or enlarged after its repair, where originals can't come back bit "
+            "for bit: make it again from the source with a corrected mask"
+        )
+    patches = journal.ledger.read(target, record.sha256)
+    if patches is None:
+        raise SetupError(f"{named}: its originals are missing from {printable(journal.places.ledger)}: make it again")
+    return record, patches
+
+
+def _chosen(patches: Patches, blobs: Sequence[int] | None, page: int, target: Path) -> list[tuple[int, int]]:
+    there = [(patch.repair.page, patch.repair.blob) for patch in patches.patches]
+    if not there:
+        raise SetupError(f"{printable(target)}: all its repairs are undone already")
+    if blobs is None:
+        return there
+    chosen = [(page, blob) for blob in dict.fromkeys(blobs)]
+    missing = [blob for _, blob in chosen if (page, blob) not in there]
+    if missing:
+        known = [blob for number, blob in there if number == page]
+        few = ", ".join(map(str, known[:10])) + (", ..." if len(known) > 10 else "")
+        raise SetupError(f"{printable(target)}: page {page + 1} has no blob {missing[0]}; it has {few or 'none'}")
+    return chosen
