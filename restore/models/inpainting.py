@@ -149,9 +149,16 @@ def _run_paper(net: PaperUnet) -> Callable[[Tensor], Tensor]:
 
 
 def _one_by_one(run: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """`run` on each crop alone: on a CPU a crop's result then can't depend on which others shared its batch."""
+    """`run` on each crop alone: on a CPU a crop's result then can't depend on which others shared its batch.
+
+    Crops of which nothing is wanted only fill a batch up, and aren't computed.
+    """
 
     def each(planes: Tensor) -> Tensor:
-        return run(planes) if planes.shape[0] == 1 else torch.cat([run(one) for one in planes.split(1)])
+        answers = planes.new_zeros((len(planes), OUTPUTS, *planes.shape[2:]))
+        for i, one in enumerate(planes.split(1)):
+            if bool(one[0, 4].any()):
+                answers[i] = run(one)[0]
+        return answers
 
     return each

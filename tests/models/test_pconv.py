@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from restore.errors import ModelError
-from restore.models import store
+from restore.models import pconv, store
 from restore.models.pconv import (
     DEFAULT_WIDTHS,
     SMALLEST_DEVIATION,
@@ -198,3 +198,27 @@ def test_wrong_input_is_refused(wrong: str) -> None:
     x = x.double() if wrong == "type" else x[:, :1] if wrong == "channels" else x
     with pytest.raises(ValueError, match="must be"):
         PconvUnet(SMALL)(x, valid.float() if wrong == "mask" else valid)
+
+
+@pytest.mark.parametrize("side", [48, 64, 70])
+@pytest.mark.parametrize("wanted", [(20, 20, 31, 29), (0, 0, 9, 48), (40, 13, 48, 14), (1, 0, 48, 48)])
+def test_what_is_wanted_of_an_answer_is_as_in_the_whole_answer(side: int, wanted: tuple[int, int, int, int]) -> None:
+    net = PconvUnet((6, 8, 10, 12, 14, 16)).eval()
+    torch.nn.init.normal_(net.last.weight, 0, 0.1)
+    x, valid = torch.rand(2, 3, side, side), torch.rand(2, 1, side, side) > 0.1
+    y0, x0, y1, x1 = wanted
+    valid[:, :, y0:y1, x0:x1] = False
+    with torch.inference_mode():
+        whole, part = net(x, valid), net(x, valid, wanted=wanted)
+    inside = (..., slice(y0, y1), slice(x0, x1))
+    assert (whole.image[inside] - whole.fill[inside]).abs().max() > 0.01
+    torch.testing.assert_close(part.image[inside], whole.image[inside], atol=2e-5, rtol=2e-5)
+    assert torch.equal(part.reached[inside], whole.reached[inside])
+
+
+def test_local_statistics_of_small_and_large_pictures_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, valid = torch.rand(1, 3, 70, 50), torch.rand(1, 1, 70, 50) > 0.4
+    small = pconv.local_statistics(x, valid)
+    monkeypatch.setattr(pconv, "_SMALL_PX", 0)
+    for ours, theirs in zip(small, pconv.local_statistics(x, valid), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)

@@ -1,0 +1,57 @@
+"""Claims about the choice among fills: weights add up, certainty is earned, and coefficients belong to one network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from restore.inpaint.arbiter import FEATURES, FILLS, Evidence, arbiter_for, as_table, evidence, of_table
+from restore.trust.ledger import Fill
+
+
+def some_evidence(deviation: float = 0.05, apart: float = 0.02, radius_px: float = 4.0) -> Evidence:
+    return Evidence(100, radius_px, 100 * deviation, np.full(3, 100 * apart**2))
+
+
+def test_weights_are_shares_and_confidence_a_probability() -> None:
+    for radius_px in (0.5, 1.0, 20.0, 1e4):
+        for deviation in (0.0, 0.01, 0.3):
+            verdict = arbiter_for("0" * 64).decide(some_evidence(deviation, radius_px=radius_px))
+            assert verdict.weights.min() >= 0
+            assert verdict.weights.sum() == pytest.approx(1)
+            assert 0 <= verdict.confidence <= 1
+
+
+def test_rough_surroundings_make_a_fill_less_sure() -> None:
+    decide = arbiter_for("0" * 64).decide
+    assert decide(some_evidence(0.01)).confidence > 0.8
+    assert decide(some_evidence(0.2)).confidence < 0.3
+
+
+def test_a_network_that_nothing_was_fitted_for_gets_half_and_the_classical_fills_the_rest() -> None:
+    weights = arbiter_for("no such network").decide(some_evidence()).weights
+    np.testing.assert_allclose(weights, [0.5, 0.2, 0.3])
+
+
+def test_parts_of_a_hole_add_up_to_the_whole() -> None:
+    rng = np.random.default_rng(0)
+    fills, deviation = rng.random((3, 90, 3)).astype(np.float32), rng.random(90).astype(np.float32)
+    whole = evidence(fills, 5.0, deviation, 0)
+    parts = evidence(fills[:, :30], 3.0, deviation[:30], 0) + evidence(fills[:, 30:], 5.0, deviation[30:], 0)
+    np.testing.assert_allclose(whole.features(), parts.features(), rtol=1e-6)
+
+
+def test_a_fill_is_called_by_its_name_only_where_it_is_nearly_all() -> None:
+    table = as_table(arbiter_for("x"), "y")
+    for i, name in enumerate(FILLS):
+        table["weights"] = np.zeros((3, len(FEATURES))).tolist()
+        table["weights"][i][0] = 9.0
+        assert of_table(table).decide(some_evidence()).fill is name
+    table["weights"] = np.zeros((3, len(FEATURES))).tolist()
+    assert of_table(table).decide(some_evidence()).fill is Fill.BLEND
+
+
+def test_coefficients_for_other_features_are_refused() -> None:
+    table = as_table(arbiter_for("x"), "y") | {"features": ["1"]}
+    with pytest.raises(ValueError, match="was fitted for the features"):
+        of_table(table)

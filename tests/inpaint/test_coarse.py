@@ -1,0 +1,70 @@
+"""Claims about holes wider than the network was trained for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import torch
+
+from restore.image import Image
+from restore.inpaint import inpaint
+from restore.models.inpainting import InpaintModel
+from restore.recipe import Grain, Wrap
+
+Make = Callable[..., Image]
+
+
+def test_the_network_never_sees_a_hole_wider_than_it_was_trained_for(model: InpaintModel, picture: Make) -> None:
+    widest = []
+
+    def watched(planes: torch.Tensor) -> torch.Tensor:
+        for one in planes:
+            unseen = (one[3] == 0).numpy().astype(np.uint8)
+            distance = cv2.distanceTransform(unseen, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+            widest.append(float(distance[one[4].numpy() > 0].max()))
+        return model.net(planes)
+
+    image = picture(300, 320)
+    holes = np.zeros((300, 320), np.bool_)
+    holes[40:240, 60:260] = True
+    inpaint(image, holes, replace(model, net=watched), wrap=Wrap.NONE)
+    assert max(widest) <= model.max_width_px / 2 + 1
+
+
+def test_a_wide_hole_in_a_ramp_is_a_ramp_without_rings(untrained: InpaintModel, image: Make) -> None:
+    y, x = np.mgrid[0:260, 0:260].astype(np.float32)
+    pixels = np.repeat((20 + 0.4 * x + 0.4 * y)[..., None], 3, 2).round().astype(np.uint8)
+    holes = np.zeros((260, 260), np.bool_)
+    holes[70:190, 70:190] = True
+    broken = pixels.copy()
+    broken[holes] = 0
+    done = inpaint(image(broken), holes, untrained, grain=Grain.OFF, wrap=Wrap.NONE).page.pixels.astype(float)
+    error = np.abs(done - pixels)[holes]
+    assert error.mean() < 6
+    steps = np.abs(np.diff(done[130, 60:200, 0]))
+    assert steps.max() <= 6, "no edge where the rim meets the middle"
+
+
+def test_a_wide_hole_with_nothing_visible_near_still_finds_colour(untrained: InpaintModel, picture: Make) -> None:
+    pixels = picture(400, 400, 4).pixels.copy()
+    pixels[..., 3] = 0
+    pixels[:20, :20, 3] = 255
+    pixels[:20, :20, :3] = (200, 100, 50)
+    pixels[..., :3] = np.where(pixels[..., 3:] > 0, pixels[..., :3], 0)
+    holes = np.zeros((400, 400), np.bool_)
+    holes[300:310, 300:310] = True
+    done = inpaint(picture(400, 400, 4).with_pixels(pixels), holes, untrained, wrap=Wrap.NONE).page.pixels
+    assert np.abs(done[300:310, 300:310, :3].astype(int) - (200, 100, 50)).max() <= 2
+    assert (done[300:310, 300:310, 3] == 0).all()
+
+
+def test_a_wide_hole_keeps_the_rest_bit_for_bit_in_floats(model: InpaintModel, picture: Make) -> None:
+    image = picture(200, 220, 3, np.float32)
+    holes = np.zeros((200, 220), np.bool_)
+    holes[:, 60:160] = True
+    done = inpaint(image, holes, model, wrap=Wrap.NONE).page.pixels
+    assert np.array_equal(done[~holes], image.pixels[~holes])
+    assert np.isfinite(done).all()
