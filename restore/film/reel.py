@@ -1,0 +1,327 @@
+"""Owns the one form that a video and a sequence of frames have for repair, and repairs put back into each frame's own.
+
+A working picture is (H, W, 1 or 3): uint16 over its full range, or float32 as the file has it (EXR).  Putting back
+touches the samples that holes reach and no others: planes of a video (`color.yuv`), bits of a DPX (`formats.dpx`),
+pixels of a picture.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restore.color import yuv
+from restore.color.yuv import Signal
+from restore.errors import ImageError
+from restore.film import fields as film_fields
+from restore.film.fields import Fields, Method
+from restore.formats import Decoder, cineon, dpx, encode, video, video_read
+from restore.formats import sequence as names
+from restore.formats.dpx import Header
+from restore.formats.film_raster import Codes
+from restore.formats.video import Clip, Index
+from restore.formats.video_pixels import Planes
+from restore.image import Document
+
+Working = NDArray[Any]
+"""(H, W, 1 or 3) uint16 or float32."""
+Holes = NDArray[np.bool_]
+"""(H, W), True = missing."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A DPX or Cineon file as its bytes."""
+
+    data: bytes
+    header: Header
+    codes: Codes
+    """(H, W, C) of its first element."""
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A video's frame as its planes."""
+
+    planes: Planes
+    signal: Signal
+
+
+Native = Scan | Sampled | Document
+"""One frame as its source holds it."""
+
+
+@dataclass(frozen=True)
+class FilmFrame:
+    """One frame of a reel."""
+
+    number: int
+    """The file's own in a sequence; from 0 in a video."""
+    working: Working
+    native: Native
+    damage: str = ""
+    """What its decoder could not read and covered up."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A frame that can't be had; its neighbours can."""
+
+    number: int
+    reason: str
+    """Names the file, the fact and the way out."""
+
+
+class Reel(Protocol):
+    """Film by position: `read(0, len(reel.numbers))` is all of it."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def numbers(self) -> Sequence[int]:
+        """Frame numbers, in order of presentation; a sequence's include those that are missing."""
+        ...
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know before the run."""
+        ...
+
+    def read(self, start: int, stop: int) -> Iterator[FilmFrame | Fault]:
+        """What stands at positions `start` <= p < `stop`, in order, exactly one item for each."""
+        ...
+
+
+@dataclass(frozen=True)
+class ClipReel:
+    """A video, its frames made whole if asked."""
+
+    clip: Clip
+    known: Index
+    signal: Signal
+    fields: Fields
+
+    @property
+    def label(self) -> str:
+        return str(self.clip.path)
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        return range(self.fields.frames)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.clip.width, self.clip.height
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        doubt = (f"{self.known.doubt}: frames are counted from the file's start",) if self.known.doubt else ()
+        return (*self.known.notes, *doubt, f"colour: {self.signal.because}")
+
+    def read(self, start: int, stop: int) -> Iterator[FilmFrame | Fault]:
+        number = start
+        try:
+            for frame in film_fields.processed(self._source, self.fields, start, stop):
+                native = Sampled(frame.planes, replace(self.signal, layout=frame.layout))
+                yield FilmFrame(frame.number, working_of(native), native, frame.damage)
+                number = frame.number + 1
+        except ImageError as error:
+            for lost in range(number, stop):
+                yield Fault(lost, str(error))
+
+    def _source(self, start: int, stop: int) -> Iterator[video_read.Frame]:
+        return video_read.frames(self.clip, start, stop, self.known, keep_damaged=True)
+
+
+@dataclass(frozen=True)
+class SequenceReel:
+    """Frames of a folder; gaps are positions, too."""
+
+    sequence: names.Sequence
+    decoder: Decoder
+    size: tuple[int, int]
+    notes: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        return self.sequence.label
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        return range(self.sequence.first, self.sequence.last + 1)
+
+    def read(self, start: int, stop: int) -> Iterator[FilmFrame | Fault]:
+        for number in self.numbers[start:stop]:
+            try:
+                path = self.sequence.path(number)
+                frame = _film_frame(number, native_of(path, self.decoder))
+                height, width = frame.working.shape[:2]
+                if (width, height) != self.size:
+                    raise ImageError(
+                        f"{path}: it is {width} x {height}, but the sequence began as {self.size[0]} x {self.size[1]}:"
+                        " put frames of another size into a folder of their own"
+                    )
+                yield frame
+            except ImageError as error:
+                yield Fault(number, str(error))
+
+
+def open_clip(path: Path, fields: Fields | None = None) -> ClipReel:
+    """A video; `fields` as `film.fields.settle` gave it, None: frames are taken as they are.
+
+    ImageError when it can't be read.
+    """
+    clip = video.probe(path)
+    known = video.index(clip)
+    signal = yuv.signal_of(clip.layout, clip.colour.matrix, clip.height, full_range=clip.full_range)
+    return ClipReel(clip, known, signal, fields or Fields(Method.NONE, "", known.frames, "taken as they are"))
+
+
+def open_sequence(sequence: names.Sequence, decoder: Decoder) -> SequenceReel:
+    """Frames of a folder; the first readable one says how large all must be.  `decoder` belongs to this thread.
+
+    ImageError when no frame can be read.
+    """
+    reasons = []
+    for number in sequence.names:
+        try:
+            frame = _film_frame(number, native_of(sequence.path(number), decoder))
+        except ImageError as error:
+            reasons.append(str(error))
+            continue
+        height, width = frame.working.shape[:2]
+        return SequenceReel(sequence, decoder, (width, height), sequence.notes)
+    raise ImageError(f"{sequence.label}: none of its {len(reasons)} frames can be read; the first: {reasons[0]}")
+
+
+def native_of(path: Path, decoder: Decoder) -> Scan | Document:
+    """One frame's file.  ImageError names it when it can't be read, or has several pages."""
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+            if magic not in dpx.MAGIC and magic not in cineon.MAGIC:
+                document = decoder.read(path)
+                if len(document.pages) != 1:
+                    raise ImageError(f"{path}: it has {len(document.pages)} pages: a frame has one")
+                return document
+            before = os.fstat(file.fileno())
+            data = magic + file.read()
+            after = os.fstat(file.fileno())
+    except OSError as error:
+        raise ImageError(f"{path}: {error.strerror}") from error
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise ImageError(f"{path}: it changed while it was being read: run again once nothing writes to it")
+    try:
+        header = (dpx if magic in dpx.MAGIC else cineon).parse(data)
+        return Scan(data, header, dpx.read(data, header))
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
+
+
+def spliced(frame: FilmFrame, picture: Working, holes: Holes) -> Native:
+    """The frame's own form with `picture`'s colours where `holes` is True; every other sample is the source's.
+
+    `picture` is like `frame.working`.  Alpha and further channels stay.
+    """
+    if picture.shape != frame.working.shape or picture.dtype != frame.working.dtype:
+        raise ValueError(f"{picture.shape} {picture.dtype} is no repair of {frame.working.shape} {frame.working.dtype}")
+    if holes.shape != picture.shape[:2]:
+        raise ValueError(f"{holes.shape = } does not match {picture.shape = }")
+    native = frame.native
+    if isinstance(native, Sampled):
+        return replace(native, planes=yuv.splice(native.planes, picture, holes, native.signal))
+    if isinstance(native, Scan):
+        element = native.header.elements[0]
+        codes = native.codes.copy()
+        fresh = _scaled(picture[holes], element.raster.max_code)
+        for i, place in enumerate(_colour_places(element.channels)):
+            codes[..., place][holes] = fresh[:, i]
+        return Scan(dpx.patched(native.data, native.header, codes, holes), native.header, codes)
+    image = native.first
+    pixels = image.pixels.copy()
+    fresh = picture[holes]
+    if pixels.dtype.kind == "u":
+        fresh = _scaled(fresh, int(np.iinfo(pixels.dtype).max))
+    for i, place in enumerate(_colour_places(image.stored.channels)):
+        pixels[..., place][holes] = fresh[:, i].astype(pixels.dtype)
+    return replace(native, pages=(image.with_pixels(pixels),))
+
+
+def working_of(native: Native) -> Working:
+    """What a frame in its own form looks like to repair; NaN is shown as 0 and infinities as the largest half."""
+    if isinstance(native, Sampled):
+        return yuv.to_working(native.planes, native.signal)
+    if isinstance(native, Scan):
+        element = native.header.elements[0]
+        return _widened(native.codes[..., _colour_places(element.channels)], element.raster.max_code)
+    pixels = native.first.pixels[..., _colour_places(native.first.stored.channels)]
+    if pixels.dtype.kind == "u":
+        return _widened(pixels, int(np.iinfo(pixels.dtype).max))
+    return np.nan_to_num(pixels.astype(np.float32), nan=0.0, posinf=65504.0, neginf=-65504.0)
+
+
+def changed(before: Native, after: Native) -> Holes:
+    """(H, W): which pixels have another sample; chroma counts for all pixels that share it.  NaN equals NaN."""
+    if isinstance(before, Sampled) and isinstance(after, Sampled):
+        across, down = before.signal.layout.halvings
+        height, width = before.planes[0].shape
+        differs = np.zeros((height, width), bool)
+        for old, new in zip(before.planes, after.planes, strict=True):
+            sample = old != new
+            if old.shape != (height, width):
+                sample = sample.repeat(1 << down, 0).repeat(1 << across, 1)[:height, :width]
+            differs |= sample
+        return differs
+    if isinstance(before, Scan) and isinstance(after, Scan):
+        return _any_channel(before.codes != after.codes)
+    if isinstance(before, Document) and isinstance(after, Document):
+        old, new = before.first.pixels, after.first.pixels
+        return _any_channel((old != new) & ~((old != old) & (new != new)))
+    raise ValueError("frames of two kinds can't be compared")
+
+
+def encoded(native: Scan | Document) -> BinaryIO:
+    """A frame's file, positioned at 0.  ImageError when its format can't hold it."""
+    if isinstance(native, Scan):
+        return BytesIO(native.data)
+    return encode(native, native.first.stored.format)
+
+
+def _film_frame(number: int, native: Scan | Document) -> FilmFrame:
+    return FilmFrame(number, working_of(native), native)
+
+
+def _any_channel(differs: NDArray[np.bool_]) -> Holes:
+    any_channel: Holes = differs.any(axis=2)
+    return any_channel
+
+
+def _colour_places(channels: Sequence[str]) -> list[int]:
+    """Where R, G and B are, or Y, or the only channel there is."""
+    wanted = ("R", "G", "B") if {"R", "G", "B"} <= set(channels) else ("Y",) if "Y" in channels else channels[:1]
+    return [channels.index(name) for name in wanted]
+
+
+def _widened(codes: NDArray[Any], top: int) -> NDArray[np.uint16]:
+    """Codes 0..top over all of uint16; `_scaled` takes it back exactly."""
+    if top == 65535:
+        return codes.astype(np.uint16)
+    return ((codes.astype(np.uint32) * 65535 + top // 2) // top).astype(np.uint16)
+
+
+def _scaled(working: NDArray[np.uint16], top: int) -> NDArray[np.uint16]:
+    if top == 65535:
+        return working
+    return ((working.astype(np.uint32) * top + 32767) // 65535).astype(np.uint16)
