@@ -1,4 +1,13 @@
-"""Owns recipe files: TOML in, wishes out; what isn't known is refused by name, with what is."""
+"""Owns recipe files: TOML in, wishes out; what isn't known is refused by name, with what is.
+
+    [inpaint]   holes masks mask_pattern invert_mask polarity threshold max_size grow grain context model precision
+    [upscale]   model precision tile halo scale color_fix keep_grain max_size pow2 multiple_of
+    [rules]     wrap
+    [output]    format
+
+Every key is named, and means what, the option of `restore inpaint` or `restore upscale` does.  `masks` is relative to
+the recipe's own folder.  A table that is left out is a step that isn't taken; an empty one has every default.
+"""
 
 from __future__ import annotations
 

@@ -1,21 +1,4 @@
-"""Owns `restore run`: a recipe file, its steps in order, in one pass over IN.
-
-The file is TOML.  Every table and key may be left out, but at least one step must be there; what isn't known is
-refused by name.  Keys are named as the options of `restore inpaint` and `restore upscale` are.
-
-    [inpaint]                   # fill holes, before anything is enlarged
-    holes = "masks"             # as --holes
-    masks = "masks"             # as --masks, relative to the recipe's own folder; left out: beside the pictures
-    grow = "auto"               # or a number of pixels
-    ...
-    [upscale]
-    model = "x4plus"
-    ...
-    [rules]
-    wrap = "auto"
-    [output]
-    format = "same"
-"""
+"""Owns `restore run`: a recipe file (`recipe_file`), its steps in order, in one pass over IN."""
 
 from __future__ import annotations
 
