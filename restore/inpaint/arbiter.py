@@ -22,7 +22,7 @@ from restore.trust.ledger import Fill
 
 FILLS = (Fill.NET, Fill.PUSH_PULL, Fill.NAVIER_STOKES)
 """In the order of all arrays here."""
-FEATURES = ("1", "log radius", "log deviation", "log net - ns", "log push-pull - ns", "log net - push-pull", "level")
+FEATURES = ("1", "log radius", "log deviation", "log net - ns", "log push-pull - ns", "log net - push-pull", "rim")
 WITHIN = 0.04
 """Confidence is the probability that the root mean square error over the hole, before grain, is at most this share of
 the full range: 10 of 255, 28 dB."""
@@ -46,8 +46,8 @@ class Evidence:
     """Sum over pixels of the local standard deviation around."""
     apart: Vector
     """(3,): sum over pixels of the mean squared difference of two fills, by `_PAIRS`."""
-    level: int = 0
-    """How often the picture was halved before; at 1 and more its surroundings are averages."""
+    is_rim: bool = False
+    """Of a hole so wide that its inside was filled at half the size: what is known on that side is an estimate."""
 
     def __add__(self, other: Evidence) -> Evidence:
         return Evidence(
@@ -55,7 +55,7 @@ class Evidence:
             max(self.radius_px, other.radius_px),
             self.deviation + other.deviation,
             self.apart + other.apart,
-            max(self.level, other.level),
+            self.is_rim or other.is_rim,
         )
 
     def features(self) -> Vector:
@@ -63,13 +63,13 @@ class Evidence:
         deviation = max(self.deviation / self.pixels, _LEAST)
         apart = np.log(np.sqrt(self.apart / self.pixels) + _LEAST)
         radius = np.log2(max(self.radius_px, 1.0))
-        return np.array([1.0, radius, np.log(deviation), *apart, float(self.level)])
+        return np.array([1.0, radius, np.log(deviation), *apart, float(self.is_rim)])
 
 
-def evidence(fills: Planes, radius_px: float, deviation: Planes, level: int) -> Evidence:
+def evidence(fills: Planes, radius_px: float, deviation: Planes, *, is_rim: bool) -> Evidence:
     """Of the pixels (n,) of a hole: `fills` (3, n, C) and `deviation` (n,), in shares of the full range."""
     apart = np.array([float(((fills[a] - fills[b]) ** 2).mean(1).sum(dtype=np.float64)) for a, b in _PAIRS])
-    return Evidence(fills.shape[1], radius_px, float(deviation.sum(dtype=np.float64)), apart, level)
+    return Evidence(fills.shape[1], radius_px, float(deviation.sum(dtype=np.float64)), apart, is_rim)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from restore.batcher import Batcher
 from restore.errors import ImageError
 from restore.holes.found import Blob, Found, Holes, one_kind
 from restore.image import Image
-from restore.inpaint.arbiter import Verdict, arbiter_for
+from restore.inpaint.arbiter import Arbiter, Verdict, arbiter_for
 from restore.inpaint.filling import Filling, Means, Witness
 from restore.inpaint.grain import regrain
 from restore.inpaint.surface import Surface, surface_of
@@ -78,7 +78,8 @@ class Inpainter:
     """Fills holes with one model on one device.
 
     `batch_px`: pixels that run at once; `in_flight_px`: pixels of pictures that may wait for partners of their crops'
-    shape before the oldest batch runs part-filled.  `witness` is told what every hole's fills were.
+    shape before the oldest batch runs part-filled.  `arbiter`: another one than the model's own; `witness` is told what
+    every hole's fills were.
     """
 
     def __init__(
@@ -88,12 +89,13 @@ class Inpainter:
         *,
         batch_px: int,
         in_flight_px: int = 1 << 25,
+        arbiter: Arbiter | None = None,
         witness: Witness | None = None,
     ) -> None:
         self._step = step
         self._batcher = Batcher(model, batch_px=batch_px, channels=INPUTS)
         apart = Batcher(model, batch_px=batch_px, channels=INPUTS)
-        self._means = Means(model, arbiter_for(model.sha256), step.context_px, apart, witness)
+        self._means = Means(model, arbiter or arbiter_for(model.sha256), step.context_px, apart, witness)
         self._in_flight_px = in_flight_px
 
     def stream(self, pictures: Iterable[tuple[Key, Damaged] | None]) -> Iterator[tuple[Key, Repaired | ImageError]]:

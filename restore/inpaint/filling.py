@@ -5,7 +5,7 @@ each hole is written when all of it is there and the arbiter has decided.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from math import ceil
@@ -58,7 +58,6 @@ class _Hole:
     label: int
     box: Box
     radius_px: float
-    level: int
     is_wide: bool = False
     waiting: int = 0
     parts: list[tuple[At, Planes]] = field(default_factory=list)
@@ -75,14 +74,11 @@ class _Piece:
 class Filling:
     """Fills the holes of `surface`: `labels` (H, W) is k + 1 in the hole within `boxes[k]`."""
 
-    def __init__(
-        self, surface: Surface, labels: Labels, boxes: tuple[Box, ...], means: Means, *, level: int = 0
-    ) -> None:
+    def __init__(self, surface: Surface, labels: Labels, boxes: tuple[Box, ...], means: Means) -> None:
         self._surface = surface
         self._labels = labels
         self._boxes = boxes
         self._means = means
-        self._level = level
         self._holes: list[_Hole] = []
         self._waiting = 0
         self._handed_over = False
@@ -105,7 +101,7 @@ class Filling:
         middles = []
         for k, box in enumerate(self._boxes):
             depth = depths(self._surface, box, self._own(k + 1, box), ceil(max(limit_px, context_px)) + 1)
-            hole = _Hole(k + 1, box, float(depth.max()), self._level)
+            hole = _Hole(k + 1, box, float(depth.max()))
             self._holes.append(hole)
             if hole.radius_px > limit_px or float(depth.min(where=depth > 0, initial=np.inf)) > context_px:
                 middles.append(self._middle(hole, depth))
@@ -126,13 +122,13 @@ class Filling:
         halved = halve(
             self._surface, self._labels, hole.label, hole.box, hole.radius_px, limit_px, self._means.context_px
         )
-        coarse = Filling(halved.surface, halved.holes.labels, halved.holes.boxes, self._means, level=self._level + 1)
+        coarse = Filling(halved.surface, halved.holes.labels, halved.holes.boxes, replace(self._means, witness=None))
         coarse.begin(self._means.apart)
         self._means.apart.flush()
         if coarse.error is not None:
             raise coarse.error
         self.network_px += coarse.network_px
-        hole.is_wide, hole.level, hole.radius_px = True, self._level + 1, rim_px(limit_px) / 2
+        hole.is_wide, hole.radius_px = True, rim_px(limit_px) / 2
         hole.verdict = min(coarse.verdicts, key=lambda verdict: verdict.confidence, default=CERTAIN)
         return middle(hole.box, halved, depth, limit_px)
 
@@ -218,7 +214,7 @@ class Filling:
             self.error = error
 
     def _collect(self, hole: _Hole, at: At, fills: Planes, deviation: NDArray[np.float32]) -> None:
-        found = evidence(fills, hole.radius_px, deviation, hole.level)
+        found = evidence(fills, hole.radius_px, deviation, is_rim=hole.is_wide)
         hole.evidence = found if hole.evidence is None else hole.evidence + found
         hole.parts.append((at, fills))
         hole.waiting -= 1

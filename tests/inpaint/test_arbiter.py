@@ -36,8 +36,10 @@ def test_a_network_that_nothing_was_fitted_for_gets_half_and_the_classical_fills
 def test_parts_of_a_hole_add_up_to_the_whole() -> None:
     rng = np.random.default_rng(0)
     fills, deviation = rng.random((3, 90, 3)).astype(np.float32), rng.random(90).astype(np.float32)
-    whole = evidence(fills, 5.0, deviation, 0)
-    parts = evidence(fills[:, :30], 3.0, deviation[:30], 0) + evidence(fills[:, 30:], 5.0, deviation[30:], 0)
+    whole = evidence(fills, 5.0, deviation, is_rim=False)
+    parts = evidence(fills[:, :30], 3.0, deviation[:30], is_rim=False) + evidence(
+        fills[:, 30:], 5.0, deviation[30:], is_rim=False
+    )
     np.testing.assert_allclose(whole.features(), parts.features(), rtol=1e-6)
 
 
