@@ -304,7 +304,7 @@ def _film_frame(number: int, native: Scan | Document) -> FilmFrame:
 
 
 def _any_channel(differs: NDArray[np.bool_]) -> Holes:
-    any_channel: Holes = differs.any(axis=2)
+    any_channel: Holes = np.asarray(differs.any(axis=2))
     return any_channel
 
 

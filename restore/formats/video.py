@@ -1,13 +1,15 @@
 """Owns what a video file says about itself: streams, sizes, colour tags, rates, and when each frame is shown.
 
-Nothing is decoded here.  `probe` reads headers, `index` the packets' timestamps.
+`probe` reads headers, `index` the packets' timestamps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +20,9 @@ from numpy.typing import NDArray
 from restore.errors import ImageError
 from restore.formats import pyav
 from restore.formats.video_pixels import Layout, layout_of
+
+_LOOKED_AT = 40
+"""Frames whose times are compared with their packets': more than any reordering reaches."""
 
 MAX_PIXELS = 1 << 28
 """Of one frame: 16K x 16K."""
@@ -167,15 +172,17 @@ def probe(path: Path) -> Clip:
 
 
 def index(clip: Clip) -> Index:
-    """Timestamps of all frames, from the packets: the file is read once, nothing is decoded.
+    """Timestamps of all frames, from the packets: the file is read once, and only its first frames are decoded.
 
-    ImageError when the file has no frame at all.
+    Where those come at other times than the packets say (AVI with B-frames, packed frames, broken files), or packets
+    have no usable times, the whole file is decoded once and its frames are counted.  ImageError when it has none.
     """
     shown, keys, doubts, damaged = [], [], [], 0
-    last_duration = 0
+    last_duration = end = 0
     with pyav.opened(clip.path) as container, pyav.refusing(str(clip.path)):
         for packet in container.demux(container.streams[clip.stream]):
-            if packet.size == 0 or packet.is_discard:
+            end = max(end, (packet.pts or 0) + (packet.duration or 0))
+            if packet.size == 0 or packet.is_discard:  # AVI says "the last frame again" with nothing
                 continue
             damaged += packet.is_corrupt
             shown.append(packet.pts)
@@ -188,19 +195,23 @@ def index(clip: Clip) -> Index:
         doubts.append("packets without timestamps")
     elif len(set(shown)) != len(shown):
         doubts.append("timestamps that occur twice")
-    if clip.field_order not in ("unknown", "progressive") and clip.codec in ("h264", "hevc", "vc1"):
-        doubts.append("frames that may come as two fields")
-    if shown[0] is None or not keys or min(key for key in keys if key is not None) != min(filter(_known, shown)):
+    elif keys and min(keys) == min(shown):
+        pts = np.sort(np.array(shown, np.int64))
+        if _decoded_pts(clip, _LOOKED_AT)[:_LOOKED_AT] == pts[:_LOOKED_AT].tolist():
+            numbers = np.searchsorted(pts, np.sort(np.array(keys, np.int64))).astype(np.int64)
+            notes = _shortfall(clip, len(pts), end - int(pts[0]))
+            if damaged:
+                notes = (*notes, f"{damaged} packets are marked as damaged")
+            return Index(pts, numbers, last_duration, "", notes)
+        doubts.append("frames that come at other times than their packets say")
+    else:
         doubts.append("no key frame at its start")
-    if doubts:
-        pts = _as_good_as_it_gets(shown, clip)
-        return Index(pts, np.zeros(1, np.int64), last_duration, " and ".join(doubts), _shortfall(clip, len(pts)))
-    pts = np.sort(np.array(shown, np.int64))
-    numbers = np.searchsorted(pts, np.sort(np.array(keys, np.int64)))
-    notes = _shortfall(clip, len(pts))
-    if damaged:
-        notes = (*notes, f"{damaged} packets are marked as damaged")
-    return Index(pts, numbers.astype(np.int64), last_duration, "", notes)
+    decoded = _decoded_pts(clip, None)
+    pts = _as_good_as_it_gets(decoded, clip)
+    if not len(pts):
+        raise ImageError(f"{clip.path}: not one of its frames can be decoded")
+    notes = _shortfall(clip, len(pts), int(pts[-1] - pts[0]) + last_duration)
+    return Index(pts, np.zeros(1, np.int64), last_duration, " and ".join(doubts), notes)
 
 
 def picture_stream(container: Any, path: Path) -> Any:
@@ -212,27 +223,43 @@ def picture_stream(container: Any, path: Path) -> Any:
     return max(film, key=lambda stream: (stream.width * stream.height, -stream.index))
 
 
-def _known(pts: int | None) -> bool:
-    return pts is not None
+def _decoded_pts(clip: Clip, count: int | None) -> list[int | None]:
+    """Of the first `count` frames that decoding gives, or of all."""
+    av = pyav.load()
+    found: list[int | None] = []
+    with pyav.opened(clip.path) as container, pyav.refusing(str(clip.path)), pyav.listening():
+        stream = container.streams[clip.stream]
+        stream.thread_type = "NONE"  # more threads would give other frames of damaged files
+        stream.codec_context.thread_count = 1
+        for packet in container.demux(stream):
+            with suppress(av.FFmpegError):
+                found.extend(picture.pts for picture in packet.decode())
+            if count is not None and len(found) >= count:
+                break
+    return found
 
 
 def _as_good_as_it_gets(shown: list[int | None], clip: Clip) -> NDArray[np.int64]:
-    """Distinct timestamps where they ascend, else made from the rate."""
-    known = np.array(sorted({pts for pts in shown if pts is not None}), np.int64)
-    if len(known) == len(shown):
-        return known
+    """The times of decoded frames where they ascend, else made from the rate."""
+    known = [pts for pts in shown if pts is not None]
+    if len(known) == len(shown) and all(a < b for a, b in pairwise(known)):
+        return np.array(known, np.int64)
     step = 1 / (clip.rate * clip.time_base)
-    first = int(known[0]) if len(known) else clip.start_pts
+    first = min(known, default=clip.start_pts)
     return np.array([first + round(number * step) for number in range(len(shown))], np.int64)
 
 
-def _shortfall(clip: Clip, frames: int) -> tuple[str, ...]:
-    """Says when fewer frames are there than the header promises: the file was cut off."""
-    promised = clip.claimed_frames or (int(clip.claimed_s * clip.rate) if clip.claimed_s else 0)
-    slack = 0 if clip.claimed_frames else max(2, round(clip.rate / 2))
-    if frames >= promised - slack:
+def _shortfall(clip: Clip, frames: int, length: int) -> tuple[str, ...]:
+    """Says when the frames end before the time that the header promises: the file was cut off."""
+    if not clip.claimed_s:
         return ()
-    return (f"truncated: its header promises {promised} frames, it holds {frames}: the last one is {frames - 1}",)
+    seconds = float(length * clip.time_base)
+    slack_s = 1.5 / float(clip.rate) if clip.claimed_frames else max(0.5, 2 / float(clip.rate))
+    if seconds >= clip.claimed_s - slack_s:
+        return ()
+    promised = f"{clip.claimed_frames} frames, " if clip.claimed_frames else ""
+    promise = f"its header promises {promised}{clip.claimed_s:.2f} s"
+    return (f"truncated: {promise}, it ends after {seconds:.2f} s with frame {frames - 1}",)
 
 
 def _companion(stream: Any) -> Companion:

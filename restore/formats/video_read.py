@@ -68,6 +68,11 @@ def frames(
     expected = start
     last: Frame | None = None
     for frame in _counted(clip, known, start, min(end, known.frames)):
+        if frame.number < expected:
+            raise ImageError(
+                f"{clip.path}: frame {frame.number} comes after frame {expected - 1}: its timestamps are broken; write"
+                " it anew with `ffmpeg -fflags +genpts -i IN -c copy OUT.mkv`, or restore a copy of better make"
+            )
         while expected < frame.number:
             last = _missing(clip, known, expected, last, "it can't be decoded", keep=keep_damaged)
             yield last
