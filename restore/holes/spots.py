@@ -19,6 +19,7 @@ import numpy as np
 from restore.holes.found import Holes
 from restore.holes.levels import Plane
 from restore.recipe import Polarity
+from restore.tiling import Box
 
 KERNEL_PX = 5
 """Side of the top-hat's square on each copy: what is narrower, in any direction, is seen."""
@@ -39,7 +40,10 @@ _GROW_CONTRAST = 0.4
 _LEAST_AREA_PX = 2
 _LINE_RATIO = 5.0
 """Length over thickness from which a thing is a line, and may be longer than specks may."""
+_LEAST_LINE_PX = 8
 _MOST_CANDIDATES = 20_000
+_ROUNDS = 4
+_OTHERS_RIM_PX = 3
 _REACH_PX = 10
 _RIM_PX = 2.5
 """The surroundings of a thing: from beyond its soft rim as far as this."""
@@ -86,18 +90,22 @@ def find_spots(
     plane: Plane, *, threshold_sigmas: float, most_px: int, most_line_px: int, polarity: Polarity
 ) -> Iterator[Spot]:
     """Defects of (H, W) `plane`: specks of at most `most_px`, and lines of at most that thickness and `most_line_px`
-    length.  The same thing may come at several sizes."""
+    length.  The same thing may come at several sizes, and a long one in pieces."""
+    known = np.zeros(plane.shape, np.bool_)
     shrink = 1
     while True:
         small = shrunk(plane, shrink)
-        most = max(2.0, most_px / shrink)
         if min(small.shape) < KERNEL_PX:
             return
         for dark in (False, True):
             if polarity is (Polarity.LIGHT if dark else Polarity.DARK):
                 continue
-            for spot in _at_one_size(-small if dark else small, threshold_sigmas, most, most_line_px / shrink):
-                yield spot if shrink == 1 else _enlarged(spot, shrink, plane.shape)
+            view = _look(-small if dark else small, threshold_sigmas, max(2.0, most_px / shrink), most_line_px / shrink)
+            for spot in _rounds(view, _shrunk_holes(known, shrink)):
+                whole = spot if shrink == 1 else _enlarged(spot, shrink, plane.shape)
+                height, width = whole.there.shape
+                known[whole.y0 : whole.y0 + height, whole.x0 : whole.x0 + width] |= whole.there
+                yield whole
         if KERNEL_PX * shrink > most_px:
             return
         shrink *= 2
@@ -132,79 +140,135 @@ def usual(response: Plane) -> Plane:
     return smooth[:height, :width]
 
 
-def _at_one_size(plane: Plane, threshold_sigmas: float, most_px: float, most_line_px: float) -> Iterator[Spot]:
-    """Light things only."""
+@dataclass(frozen=True)
+class _View:
+    """A plane at one size in which light things are sought."""
+
+    hat: Plane
+    score: Plane
+    slope: Plane
+    threshold_sigmas: float
+    most_px: float
+    most_line_px: float
+
+
+def _look(plane: Plane, threshold_sigmas: float, most_px: float, most_line_px: float) -> _View:
     square = np.ones((KERNEL_PX, KERNEL_PX), np.uint8)
     hat = np.asarray(cv2.morphologyEx(plane, cv2.MORPH_TOPHAT, square), np.float32)
-    sigma = np.maximum(usual(hat) / np.float32(_QUARTILE_SIGMAS), np.float32(_SIGMA_FLOOR))
-    score = hat / sigma - np.float32(_NOISE_BIAS_SIGMAS)
-    seeds = (score >= threshold_sigmas) & (hat >= FLOOR)
-    if not seeds.any():
-        return
-    weak = (score >= _GROW_SHARE * threshold_sigmas) & (hat >= _GROW_SHARE * FLOOR)
-    count, said, stats, _ = cv2.connectedComponentsWithStats(weak.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
-    labels = np.asarray(said, np.int32)
-    best = np.zeros(count, np.float32)
-    at = labels[seeds]
-    np.maximum.at(best, at, score[seeds])
-    candidates = np.flatnonzero(best)
-    if len(candidates) > _MOST_CANDIDATES:
-        candidates = candidates[np.argsort(best[candidates])[-_MOST_CANDIDATES:]]
-    for label in candidates:
-        x, y, w, h, _ = (int(v) for v in stats[label])
-        there = labels[y : y + h, x : x + w] == label
-        there &= hat[y : y + h, x : x + w] >= _GROW_CONTRAST * float(hat[y : y + h, x : x + w][there].max())
-        accepted = _accepted(plane, hat, there, (y, x), float(best[label]), threshold_sigmas, most_px, most_line_px)
-        if accepted is not None:
-            yield accepted
-
-
-def _accepted(
-    plane: Plane,
-    hat: Plane,
-    there: Holes,
-    at: tuple[int, int],
-    score: float,
-    threshold: float,
-    most_px: float,
-    most_line_px: float,
-) -> Spot | None:
-    area = int(np.count_nonzero(there))
-    if area < _LEAST_AREA_PX:
-        return None
-    shape = measure(there)
-    is_line = shape.length_px >= _LINE_RATIO * shape.thickness_px and shape.length_px >= 8
-    if shape.thickness_px > most_px + 1 or shape.length_px > (most_line_px if is_line else most_px + 1):
-        return None
-    if _hugs_border(there, at, plane.shape):
-        return None
-    y0, x0 = max(0, at[0] - _REACH_PX), max(0, at[1] - _REACH_PX)
-    y1 = min(plane.shape[0], at[0] + there.shape[0] + _REACH_PX)
-    x1 = min(plane.shape[1], at[1] + there.shape[1] + _REACH_PX)
-    inside = np.zeros((y1 - y0, x1 - x0), np.bool_)
-    inside[at[0] - y0 : at[0] - y0 + there.shape[0], at[1] - x0 : at[1] - x0 + there.shape[1]] = there
-    own = float(np.median(hat[at[0] : at[0] + there.shape[0], at[1] : at[1] + there.shape[1]][there]))
-    if not _holds(plane[y0:y1, x0:x1], own, score, inside, is_line=is_line, threshold=threshold):
-        return None
-    return Spot(at[0], at[1], there, score)
-
-
-def _holds(plane: Plane, own: float, score: float, inside: Holes, *, is_line: bool, threshold: float) -> bool:
-    """Whether a thing lies in surroundings calm enough to call it foreign.
-
-    Steepness is that of the steepest slopes around it (their 97th percentile), over how far it stands out itself.  The
-    more it stands out of the noise, the steeper the surroundings may be.
-    """
-    distance = cv2.distanceTransform((~inside).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3)
-    ring = (distance > _RIM_PX) & (distance <= _REACH_PX)
-    if np.count_nonzero(ring) < _LEAST_RING_PX:
-        return False
+    score = hat / np.maximum(usual(hat) / np.float32(_QUARTILE_SIGMAS), np.float32(_SIGMA_FLOOR))
+    score -= np.float32(_NOISE_BIAS_SIGMAS)
     slope = cv2.magnitude(
         cv2.Sobel(plane, cv2.CV_32F, 1, 0, scale=1.0 / 8.0), cv2.Sobel(plane, cv2.CV_32F, 0, 1, scale=1.0 / 8.0)
     )
-    steepness = float(np.quantile(slope[ring], _STEEPEST)) / own + _LEAST_STEEPNESS
+    return _View(hat, score, np.asarray(slope, np.float32), threshold_sigmas, most_px, most_line_px)
+
+
+def _rounds(view: _View, known: Holes) -> Iterator[Spot]:
+    """What holds against its surroundings, then what does once that is known not to belong to them, and so on: specks
+    beside specks, and the rest of a hair.  `known` (h, w) is what other sizes have found; it is added to."""
+    weak = (view.score >= _GROW_SHARE * view.threshold_sigmas) & (view.hat >= _GROW_SHARE * FLOOR)
+    seeds = (view.score >= view.threshold_sigmas) & (view.hat >= FLOOR)
+    fresh: Holes | None = None
+    for _ in range(_ROUNDS):
+        found = list(_candidates(view, weak, seeds, known, fresh))
+        if not found:
+            return
+        yield from found
+        fresh = np.zeros_like(weak)
+        for spot in found:
+            height, width = spot.there.shape
+            fresh[spot.y0 : spot.y0 + height, spot.x0 : spot.x0 + width] |= spot.there
+        known |= fresh
+        weak &= ~_widened(fresh, 1)
+        seeds &= weak
+
+
+def _candidates(view: _View, weak: Holes, seeds: Holes, known: Holes, fresh: Holes | None) -> Iterator[Spot]:
+    """Accepted connected parts of `weak` with a seed; in later rounds, those near what is `fresh` only."""
+    if not seeds.any():
+        return
+    count, said, stats, _ = cv2.connectedComponentsWithStats(weak.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
+    labels = np.asarray(said, np.int32)
+    best = np.zeros(count, np.float32)
+    np.maximum.at(best, labels[seeds], view.score[seeds])
+    chosen = np.flatnonzero(best)
+    if len(chosen) > _MOST_CANDIDATES:
+        chosen = chosen[np.argsort(best[chosen])[-_MOST_CANDIDATES:]]
+    for label in chosen:
+        x, y, width, height, _ = (int(v) for v in stats[label])
+        box = Box(y, x, y + height, x + width)
+        if fresh is not None and not fresh[_around(box, _REACH_PX, weak.shape)].any():
+            continue
+        rows, columns = slice(y, y + height), slice(x, x + width)
+        spot = _strongest_part(labels[rows, columns] == label, view.hat[rows, columns], box, float(best[label]))
+        if _accepted(view, spot, known):
+            yield spot
+
+
+def _strongest_part(there: Holes, hat: Plane, box: Box, score: float) -> Spot:
+    """The part around the largest top-hat that isn't much weaker than it."""
+    peak = int(np.where(there, hat, np.float32(-1.0)).argmax())
+    strong = there & (hat >= _GROW_CONTRAST * float(np.quantile(hat[there], 0.8)))
+    _, said, stats, _ = cv2.connectedComponentsWithStats(strong.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
+    labels = np.asarray(said, np.int32)
+    label = int(labels.reshape(-1)[peak])
+    x, y, width, height, _ = (int(v) for v in stats[label])
+    return Spot(box.y0 + y, box.x0 + x, labels[y : y + height, x : x + width] == label, score)
+
+
+def _accepted(view: _View, spot: Spot, known: Holes) -> bool:
+    """Whether a thing has a defect's size, and surroundings calm enough to call it foreign.
+
+    Steepness is that of the steepest slopes around it (their 97th percentile), over how far it stands out itself; what
+    is `known` to be damage doesn't count.  The more a thing stands out of the noise, the steeper they may be.
+    """
+    there = spot.there
+    if int(np.count_nonzero(there)) < _LEAST_AREA_PX:
+        return False
+    shape = measure(there)
+    is_line = shape.length_px >= _LINE_RATIO * shape.thickness_px and shape.length_px >= _LEAST_LINE_PX
+    if shape.thickness_px > view.most_px + 1:
+        return False
+    if shape.length_px > (view.most_line_px if is_line else view.most_px + 1):
+        return False
+    if _hugs_border(there, (spot.y0, spot.x0), view.hat.shape):
+        return False
+    box = Box(spot.y0, spot.x0, spot.y0 + there.shape[0], spot.x0 + there.shape[1])
+    rows, columns = _around(box, _REACH_PX, view.hat.shape)
+    inside = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.bool_)
+    inside[box.y0 - rows.start : box.y1 - rows.start, box.x0 - columns.start : box.x1 - columns.start] = there
+    distance = cv2.distanceTransform((~inside).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3)
+    ring = (distance > _RIM_PX) & (distance <= _REACH_PX)
+    others = known[rows, columns]
+    if others.any():
+        ring &= ~_widened(others, _OTHERS_RIM_PX)
+    if np.count_nonzero(ring) < _LEAST_RING_PX:
+        return False
+    own = float(np.median(view.hat[rows, columns][inside]))
+    steepness = float(np.quantile(view.slope[rows, columns][ring], _STEEPEST)) / own + _LEAST_STEEPNESS
     evidence = _LINE if is_line else _SPECK
-    return evidence.of(score * _FITTED_AT_SIGMAS / threshold, steepness) > 0.0
+    return evidence.of(spot.score * _FITTED_AT_SIGMAS / view.threshold_sigmas, steepness) > 0.0
+
+
+def _around(box: Box, by_px: int, size: tuple[int, ...]) -> tuple[slice, slice]:
+    return (
+        slice(max(0, box.y0 - by_px), min(size[0], box.y1 + by_px)),
+        slice(max(0, box.x0 - by_px), min(size[1], box.x1 + by_px)),
+    )
+
+
+def _widened(holes: Holes, by_px: int) -> Holes:
+    side = np.ones((2 * by_px + 1, 2 * by_px + 1), np.uint8)
+    return np.asarray(cv2.dilate(holes.view(np.uint8), side), np.uint8).view(np.bool_)
+
+
+def _shrunk_holes(holes: Holes, by: int) -> Holes:
+    """A copy; a pixel of it is a hole if any of those under it is."""
+    if by == 1:
+        return holes.copy()
+    height, width = holes.shape
+    padded = np.pad(holes, ((0, -height % by), (0, -width % by)))
+    return np.asarray(padded.reshape(padded.shape[0] // by, by, padded.shape[1] // by, by).any((1, 3)), np.bool_)
 
 
 def _hugs_border(there: Holes, at: tuple[int, int], size: tuple[int, ...]) -> bool:
