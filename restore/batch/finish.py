@@ -14,7 +14,7 @@ from restore.batch.fsops import OutputRoot, digest_of
 from restore.batch.job import Failed, Job, Result, Skipped, Staged
 from restore.batch.journal import Journal
 from restore.batch.ledger import Ledger
-from restore.batch.repairs import planes_of, repair_facts, touched_planes
+from restore.batch.repairs import planes_of, repair_facts, storable, touched_planes
 from restore.batch.stage import stage, stage_copy, stage_patches
 from restore.batch.work import Read, Work
 from restore.color import drift
@@ -81,6 +81,8 @@ class Finisher:
     def finish(self, work: Work, decoder: Decoder) -> Staged:
         """Raises ImageError (and then leaves nothing behind), DiskFullError."""
         job, source = work.read.job, work.read.document
+        if work.repairs and work.enlarged is None:
+            work = storable(work)
         result = work.result()
         facts = self._facts(work, result)
         if self.recipe.inpaint is not None and self.saved is not None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from restore.batch.facts import RepairFacts, Uncertain
 from restore.batch.work import Work
+from restore.formats.alpha import premultiplied, straight
 from restore.holes.found import Found, places
-from restore.image import Document
+from restore.image import Alpha, Document, Image
 from restore.trust.ledger import Repair
 from restore.trust.untouched import Touched, touched_digest, untouched_digest
 
 UNCERTAIN = 8
 """Least certain repairs that one file names."""
+_SETTLING = 8
+"""Storing and reading again settles after one turn for integers, and after a few for floats."""
 
 
 def touched_planes(document: Document, found: Sequence[Found | None]) -> tuple[Touched, ...]:
@@ -44,6 +48,30 @@ def own_pixels(repairs: Sequence[Repair], found: Sequence[Found | None]) -> tupl
         for repair, (box, labels, label) in zip(mine, blobs, strict=True):
             owned.append((repair, labels[box.y0 : box.y1, box.x0 : box.x1] == label))
     return tuple(owned)
+
+
+def storable(work: Work) -> Work:
+    """With repairs that a file with premultiplied alpha can hold: a straight colour comes back from there only as
+    exactly as its product with alpha is stored, so it is rounded as storing rounds it."""
+    touched = planes_of(work)
+    pages = tuple(_storable(page, plane) for page, plane in zip(work.document.pages, touched, strict=True))
+    return replace(work, document=replace(work.document, pages=pages))
+
+
+def _storable(page: Image, touched: Touched) -> Image:
+    if page.stored.alpha is not Alpha.PREMULTIPLIED or page.alpha_channel is None or not touched.any():
+        return page
+    colour, light = page.color_channels, bool(page.stored.extras.get("light_without_alpha"))
+    pixels = page.pixels.copy()
+    filled = pixels[touched][None]
+    for _ in range(_SETTLING):
+        stored = premultiplied(filled, colour, page.alpha_channel, light)
+        again, _ = straight(stored, colour, page.alpha_channel)
+        if again.tobytes() == filled.tobytes():
+            break
+        filled = again
+    pixels[touched] = filled[0]
+    return page.with_pixels(pixels)
 
 
 def repair_facts(work: Work, *, exact: bool) -> RepairFacts:
