@@ -22,18 +22,21 @@ from restore.color.yuv import Signal
 from restore.errors import ImageError
 from restore.film import fields as film_fields
 from restore.film.fields import Fields, Method
-from restore.formats import Decoder, cineon, dpx, encode, video, video_read
+from restore.formats import FORMATS, Decoder, cineon, dpx, encode, video, video_read
 from restore.formats import sequence as names
 from restore.formats.dpx import Header
 from restore.formats.film_raster import Codes
 from restore.formats.video import Clip, Index
 from restore.formats.video_pixels import Planes
-from restore.image import Document
+from restore.image import Alpha, Document
 
 Working = NDArray[Any]
 """(H, W, 1 or 3) uint16 or float32."""
 Holes = NDArray[np.bool_]
 """(H, W), True = missing."""
+
+
+_LOSSY_EXR = ("dwa", "b44", "pxr24")
 
 
 @dataclass(frozen=True)
@@ -290,6 +293,24 @@ def changed(before: Native, after: Native) -> Holes:
         old, new = before.first.pixels, after.first.pixels
         return _any_channel((old != new) & ~((old != old) & (new != new)))
     raise ValueError("frames of two kinds can't be compared")
+
+
+def inexact(native: Scan | Document) -> str:
+    """Why untouched pixels can't come back as the same numbers from the frame's own format; "" when they can."""
+    if isinstance(native, Scan):
+        return ""
+    image = native.first
+    if FORMATS[image.stored.format].lossy:
+        return f"{image.stored.format} is lossy: what is written anew loses a little everywhere"
+    for name, _, value in image.stored.extras.get("exr.attributes", []):
+        if name == "compression" and str(value).startswith(_LOSSY_EXR):
+            return f"its {value} compression is lossy: what is written anew loses a little everywhere"
+    if image.stored.alpha is Alpha.PREMULTIPLIED and image.alpha_channel is not None:
+        alpha = image.pixels[..., image.alpha_channel]
+        opaque = np.iinfo(alpha.dtype).max if alpha.dtype.kind == "u" else 1
+        if np.any((alpha != 0) & (alpha != opaque)):
+            return "colours under partial alpha are stored multiplied, and may change in their last digit"
+    return ""
 
 
 def encoded(native: Scan | Document) -> BinaryIO:

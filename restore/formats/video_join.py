@@ -84,6 +84,8 @@ def join(
                 film.mux_one(packet)
         else:
             with pyav.opened(clip.path) as source:
+                if turned := _rotation(clip):
+                    stream.set_display_rotation(turned)
                 pairs = _companions(source, film, clip, without, encoding)
                 film.metadata.update(_kept(clip.metadata))
                 stream.metadata.update(_kept(clip.stream_metadata))
@@ -154,6 +156,17 @@ def _own_packets(
             order += 1
             count += 1
         base += count
+
+
+def _rotation(clip: Clip) -> int:
+    """Degrees counter-clockwise that players turn the pictures by; only a decoded frame tells."""
+    av = pyav.load()
+    with pyav.opened(clip.path) as source:
+        try:
+            first = next(source.decode(source.streams[clip.stream]), None)
+        except av.FFmpegError:
+            return 0
+        return int(first.rotation) if first is not None else 0
 
 
 def _packet(av: Any, packet: Packet, stream: Any) -> Any:

@@ -12,12 +12,14 @@ import OpenImageIO
 import pytest
 
 from restore.errors import ImageError
+from restore.film.fields import Cadence, judge, settle, timeline
 from restore.film.reel import (
     Fault,
     FilmFrame,
     Scan,
     changed,
     encoded,
+    inexact,
     native_of,
     open_clip,
     open_sequence,
@@ -30,7 +32,7 @@ from restore.formats.encoding import choose
 from restore.formats.sequence import find
 from restore.formats.video import index, probe
 from restore.formats.video_join import join
-from restore.formats.video_read import frames
+from restore.formats.video_read import frames as video_frames
 from restore.formats.video_write import encode_segment
 from tests.formats.film_files import cineon_file, dpx_file
 from tests.formats.video_files import moving, packets_of, save_clip
@@ -158,6 +160,28 @@ def test_linear_light_survives_negative_values_infinities_and_nan(tmp_path: Path
     assert (pixels[7, 7].astype(np.float32) == -2.5).all()
 
 
+def test_frames_whose_format_cannot_return_every_pixel_are_told(tmp_path: Path, decoder: Decoder) -> None:
+    def exr(name: str, channels: int, compression: str, alpha: float) -> Path:
+        pixels = np.random.default_rng(1).random((HEIGHT, WIDTH, channels)).astype(np.float16)
+        pixels[..., 3:] = alpha
+        spec = OpenImageIO.ImageSpec(WIDTH, HEIGHT, channels, "half")
+        spec.attribute("compression", compression)
+        writer = OpenImageIO.ImageOutput.create(str(tmp_path / name))
+        assert writer.open(str(tmp_path / name), spec)
+        assert writer.write_image(pixels)
+        writer.close()
+        return tmp_path / name
+
+    assert inexact(native_of(exr("a.exr", 3, "zip", 1), decoder)) == ""
+    assert inexact(native_of(exr("b.exr", 4, "zip", 1), decoder)) == ""
+    assert "partial alpha" in inexact(native_of(exr("c.exr", 4, "zip", 0.5), decoder))
+    assert "dwaa" in inexact(native_of(exr("d.exr", 3, "dwaa:45", 1), decoder))
+    oiio_frame("uint8")(tmp_path / "e.jpg", 1)
+    assert "jpeg is lossy" in inexact(native_of(tmp_path / "e.jpg", decoder))
+    dpx_frame(10, 1)(tmp_path / "f.dpx", 1)
+    assert inexact(native_of(tmp_path / "f.dpx", decoder)) == ""
+
+
 def test_missing_corrupt_and_odd_frames_get_a_verdict_and_the_rest_is_read(tmp_path: Path, decoder: Decoder) -> None:
     sequence_in(tmp_path, ".dpx", dpx_frame(10, 1), (1, 2, 4, 5, 6, 7))
     broken = tmp_path / "reel.4.dpx"
@@ -262,6 +286,47 @@ def test_a_repair_of_another_shape_is_refused(tmp_path: Path) -> None:
         spliced(frame, frame.working, some_holes()[:-1])
 
 
+def test_telecined_film_is_written_as_film_with_its_sound_and_times(tmp_path: Path) -> None:
+    """From a 30 fps file to a 24 fps one."""
+    pictures = moving(40, 96, 128)
+    made = []
+    for first in range(0, 40, 4):
+        a, b, c, d = pictures[first : first + 4]
+        for one, two in ((a, a), (b, b), (b, c), (c, d), (d, d)):
+            frame = two.copy()
+            frame[0::2] = one[0::2]
+            made.append(frame)
+    source = save_clip(
+        tmp_path / "tape.mkv", made, "ffv1", "yuv444p", rate=Fraction(30000, 1001), audio_s=1.6, field_order=2
+    )
+    reel = open_clip(source)
+    told = judge(video_frames(reel.clip, known=reel.known))
+    assert told.cadence is Cadence.TELECINE
+    fields = settle([told], "auto", reel.known.frames)
+    reel = open_clip(source, fields)
+    assert len(reel.numbers) == 40
+    encoding = choose("ffv1", reel.clip, rate=reel.clip.rate * fields.rate_factor, progressive=True)
+    segments = []
+    for segment in divide(40, 15):
+        segments.append(tmp_path / segment.name)
+        with segments[-1].open("wb") as file:
+            natives = (frame.native for frame in reel.read(segment.start, segment.stop))  # type: ignore[union-attr]
+            encode_segment((native.planes for native in natives), encoding, file)
+    shown, lengths, divisor = timeline(fields, reel.known)
+    target = tmp_path / "film.mkv"
+    join(segments, encoding, reel.clip, shown, lengths, reel.clip.time_base / divisor, target)
+    result = open_clip(target)
+    assert result.known.frames == 40
+    assert result.clip.field_order == "progressive"
+    assert abs(float(result.clip.rate) - 23.976) < 0.05
+    assert packets_of(target) == packets_of(source)
+    seconds = result.known.pts * float(result.clip.time_base)
+    assert np.abs(seconds - np.arange(40) * 1001 / 24000).max() < 0.003
+    original = save_clip(tmp_path / "film-before.mkv", pictures, "ffv1", "yuv444p")
+    for before, after in zip(video_frames(open_clip(original).clip), video_frames(result.clip), strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(before.planes, after.planes, strict=True)), after.number
+
+
 def test_a_real_clip_goes_through_code_for_code(shared_data: Path, tmp_path: Path) -> None:
     folder = shared_data / "clips"
     if not folder.is_dir():
@@ -275,5 +340,5 @@ def test_a_real_clip_goes_through_code_for_code(shared_data: Path, tmp_path: Pat
     times = np.array([known.duration(number) for number in range(count)])
     target = tmp_path / "out.mkv"
     join([segment], encoding, reel.clip, known.pts, times, reel.clip.time_base, target)
-    for before, after in zip(frames(reel.clip), frames(probe(target)), strict=True):
+    for before, after in zip(video_frames(reel.clip), video_frames(probe(target)), strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(before.planes, after.planes, strict=True))

@@ -200,6 +200,45 @@ def test_attachments_and_languages_stay(tmp_path: Path) -> None:
         assert result.streams.video[0].metadata["language"] == "fre"
 
 
+@pytest.mark.parametrize("name", ["ffv1.mkv", "prores.mov", "x264.mkv"])
+def test_fields_left_as_they_are_keep_their_flag(name: str, tmp_path: Path) -> None:
+    source = save_clip(tmp_path / "tape.mkv", PICTURES, "ffv1", "yuv422p", field_order=2)
+    assert probe(source).field_order == "tff"
+    target = tmp_path / name
+    film(probe(source), target.stem, target)
+    assert probe(target).field_order == "tff"
+    assert choose("ffv1", probe(source), progressive=True).field_order == 1
+
+
+def test_a_transport_stream_keeps_its_start_and_its_sound(tmp_path: Path) -> None:
+    source = save_clip(tmp_path / "reel.ts", PICTURES, audio_s=1.6)
+    target = tmp_path / "ffv1.mkv"
+    film(probe(source), "ffv1", target)
+    before, after = index(probe(source)), index(probe(target))
+    start, result = before.pts[0] / 90000, after.pts[0] / 1000
+    assert start == pytest.approx(result, abs=1e-3)
+    sound, copied = packets_of(source, ["audio"]), packets_of(target, ["audio"])
+    assert [data[7:] for _, data in sound] == [data for _, data in copied], "less the framing of MPEG-TS"
+
+
+def test_pictures_that_players_turn_are_turned_still(tmp_path: Path) -> None:
+    source = tmp_path / "phone.mov"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        stream.set_display_rotation(90)
+        for number, picture in enumerate(PICTURES):
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    for name in ("prores.mov", "ffv1.mkv"):
+        target = tmp_path / name
+        film(probe(source), target.stem, target)
+        with av.open(str(target)) as result:
+            assert next(result.decode(video=0)).rotation == 90
+
+
 def test_what_a_codec_cannot_hold_is_refused_with_the_way_out(source: Path, tmp_path: Path) -> None:
     clip = probe(source)
     with pytest.raises(SetupError, match=r"ffv1 can't be written to \.mp4: name the output \.mkv"):
