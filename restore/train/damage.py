@@ -27,6 +27,8 @@ FRAME_LINES = (1080, 3400)
 """Heights of the frames that crops are taken for: HD video to the scans that the law was measured on."""
 _LAW = {"dust": (0.25, 0.46), "dirt": (0.36, 0.87), "short hair": (0.55, 1.1), "long hair": (1.0, 2.0)}
 """Diameter of a disc of equal area, in per cent of the frame's height: median and 99th percentile."""
+_ON_A_SCAN = {"dust": 763, "dirt": 270, "short hair": 134, "long hair": 44, "scratch": 8}
+"""How many of each a scan had, on average of the ten."""
 _MOST_SHAPES = 400
 
 
@@ -94,6 +96,21 @@ def draw(damage: Damage, height_px: int, width_px: int, rng: Generator, overlays
         shape = np.zeros_like(holes)
         _KINDS[name](shape, damage, frame_lines, rng)
         covered += _add(holes, shape, room_px - covered, limit_px)
+    return holes.view(np.bool_)
+
+
+def draw_scan(height_px: int, width_px: int, times: float, rng: Generator) -> Holes:
+    """Holes of a whole frame of film: `times` as many of each kind as the ten scans had on average, evenly spread."""
+    damage = Damage(_FILM, (0, 1), (1, float(height_px)))
+    holes = np.zeros((height_px, width_px), np.uint8)
+    for name, count in _ON_A_SCAN.items():
+        for _ in range(round(times * count)):
+            side = min(height_px, width_px) if name == "scratch" else max(16, height_px // 5)
+            shape = np.zeros((side, side), np.uint8)
+            _KINDS[name](shape, damage, float(height_px), rng)
+            x, y, width, height = cv2.boundingRect(shape)
+            top, left = int(rng.integers(height_px - height + 1)), int(rng.integers(width_px - width + 1))
+            holes[top : top + height, left : left + width] |= shape[y : y + height, x : x + width]
     return holes.view(np.bool_)
 
 
