@@ -28,7 +28,7 @@ _LEAST_DUST_PX = 3.0
 _LINE_RATIO = 5.0
 _STRAIGHT = 0.9
 """Distance between a line's ends over its length, from which it is a scratch and no hair."""
-_CRACK_SHARE = 0.15
+_CRACK_SHARE = 0.25
 """Of the picture's diagonal: a line of that length is a crack."""
 
 

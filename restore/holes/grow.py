@@ -69,7 +69,8 @@ def _cap_px(area_px: int) -> int:
 
 
 def _until_quiet(plane: NDArray[np.float32], distance: NDArray[np.float32], known: Holes, cap_px: int) -> int:
-    """How many pixels to grow by: the first ring that looks like the surroundings stays outside."""
+    """How many pixels to grow by: to the first ring that looks like the surroundings, that one included, unless it is
+    the very first."""
     beyond = plane[known & (distance > cap_px + 0.25)]
     if beyond.size < _LEAST_RING:
         return 1
@@ -79,7 +80,7 @@ def _until_quiet(plane: NDArray[np.float32], distance: NDArray[np.float32], know
     for px in range(1, cap_px + 1):
         ring = plane[known & (steps == px)]
         if ring.size == 0 or abs(float(np.median(ring)) - usual) <= STANDS_OUT_SIGMAS * sigma:
-            return px - 1
+            return px if px > 1 else 0  # a rim that stood out has a faint end, too
     return cap_px
 
 

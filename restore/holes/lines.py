@@ -33,6 +33,11 @@ _LEAST_LENGTH = 24
 _SIGMA_FLOOR = 0.25 / 255.0
 _NEAR_PX = 129
 _APART_PX = 6
+_SLACK_PX = 2
+"""By which a scratch is marked wider: sums know its place to a pixel, and its rim is soft."""
+_MOST = 24
+"""More parallel lines than that are something striped."""
+_MAD_TO_SIGMA = 1.4826
 _BAND = 32
 """Averages that are worked on at once."""
 
@@ -87,7 +92,8 @@ def find_scratches(means: Plane, *, threshold_sigmas: float, polarity: Polarity)
                     scratch = _checked(sign * look, x, slope, float(sign * score[slope, x]), window)
                     if scratch is not None:
                         found.append(_mirrored(scratch, means.shape[1]) if mirrored else scratch)
-    return _strongest(found)
+    strongest = _strongest(found)
+    return strongest if len(strongest) <= _MOST else ()
 
 
 def sheared_sums(rows: Plane) -> Plane:
@@ -125,13 +131,18 @@ def _standing_out(means: Plane, window: int) -> Plane:
     return clipped
 
 
-def _spread(sums: Plane) -> NDArray[np.float32]:
-    """(1, W): standard deviation, told robustly, of the sums within some columns on either side, over all slopes."""
-    usual = np.median(np.abs(sums), axis=0)
-    padded = np.pad(usual, _NEAR_PX, mode="reflect")
-    near = np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * _NEAR_PX + 1), axis=1)
-    spread: NDArray[np.float32] = np.maximum(1.4826 * near, 1.0).astype(np.float32)[None]
-    return spread
+def _spread(sums: Plane) -> Plane:
+    """(slopes, W): standard deviation, told robustly, of the sums nearby: over all slopes, or, if more, over lines that
+    are parallel (a picture's own stripes)."""
+    slopes, width = sums.shape
+    deviation = np.abs(sums)
+    padded = np.pad(deviation, ((0, 0), (0, -width % _NEAR_PX)), mode="reflect")
+    cells = np.median(padded.reshape(slopes, -1, _NEAR_PX), axis=2)
+    cells = np.maximum(cells, np.median(cells, axis=0))
+    near = np.pad(cells, ((0, 0), (1, 1)), mode="edge")
+    usual = np.maximum(np.maximum(near[:, :-2], near[:, 2:]), near[:, 1:-1])
+    whole = cv2.resize(usual.astype(np.float32), (padded.shape[1], slopes), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.maximum(np.float32(_MAD_TO_SIGMA) * whole[:, :width], 1.0), np.float32)
 
 
 def _signs(polarity: Polarity) -> tuple[float, ...]:
@@ -172,7 +183,7 @@ def _checked(rows: Plane, x: int, slope: int, score: float, window: int) -> Scra
         right += 1
     offset = 0.5 * (left + right) - reach
     drift = slope * count / length
-    return Scratch(x + offset, x + offset + drift, right - left + 1, score)
+    return Scratch(x + offset, x + offset + drift, right - left + 1 + _SLACK_PX, score)
 
 
 def _mirrored(scratch: Scratch, width: int) -> Scratch:

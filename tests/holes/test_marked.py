@@ -65,7 +65,9 @@ def test_a_smooth_rim_is_cut_in_the_middle() -> None:
 
 
 def test_jpeg_ringing_makes_no_dots() -> None:
-    stored = cv2.imdecode(cv2.imencode(".jpg", grey(painted()), [cv2.IMWRITE_JPEG_QUALITY, 40])[1], cv2.IMREAD_GRAYSCALE)
+    stored = cv2.imdecode(
+        cv2.imencode(".jpg", grey(painted()), [cv2.IMWRITE_JPEG_QUALITY, 40])[1], cv2.IMREAD_GRAYSCALE
+    )
     assert stored.max() != 255 or set(np.unique(stored)) != {0, 255}
     holes = read_marks(image(stored)).holes
     assert cv2.connectedComponents(holes.astype(np.uint8))[0] == 2
