@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,8 +35,9 @@ _QUANTA = 0.75
 _LEAST_SIGMA = 1e-3
 """And below this share of the range nobody sees them."""
 _ENOUGH = 0.95
-_ROUGH = 1.5
-"""Squares with more than so many times the usual deviation hold an edge."""
+_CALM_PERCENT = 25.0
+_ROUGH = 1.3
+"""Squares with more than so many times the calm ones' deviation hold texture or an edge."""
 _CLIP = 3.0
 
 
@@ -59,17 +61,17 @@ def regrain(surface: Surface, labels: Labels, label: int, own_box: Box) -> None:
     )
     clean = surface.flags(surface.seen, box) & ~surface.flags(surface.holes, box)
     values = surface.read_filled(box)
-    fill, around = _fine(values, own), _fine(values, clean)
-    if fill.usable.sum() < _LEAST_PIXELS or around.usable.sum() < _LEAST_CLEAN:
+    fill = _fine(values, own)
+    source = _source(_fine(values, clean))
+    if source is None or fill.usable.sum() < _LEAST_PIXELS:
         return
-    sigma = _robust_sigma(around.values[around.usable])
-    if sigma < max(_QUANTA * surface.quantum, _LEAST_SIGMA):
+    if source.sigma < max(_QUANTA * surface.quantum, _LEAST_SIGMA):
         return
-    ratio = _robust_sigma(fill.values[fill.usable]) / sigma
+    ratio = _robust_sigma(fill.values[fill.usable]) / source.sigma
     if ratio > _ENOUGH:
         return
     seed = zlib.crc32(values[clean].tobytes(), zlib.crc32(repr(own_box).encode()))
-    grain = _sample(around, own, sigma, np.random.default_rng(seed))
+    grain = _sample(source, own, np.random.default_rng(seed))
     if grain is None:
         return
     missing = np.sqrt(1 - ratio**2) * grain
@@ -100,32 +102,52 @@ def _robust_sigma(fine: Planes) -> float:
     return float(1.4826 * np.median(np.abs(fine)))
 
 
-def _sample(around: _Fine, own: Flags, sigma: float, rng: np.random.Generator) -> NDArray[np.float32] | None:
-    """(n, C) grain for the pixels of `own`, of mean 0 and deviation `sigma`; None where no clean square is near."""
+@dataclass(frozen=True)
+class _Source:
+    """Where grain is taken from: squares that are clean and show little else."""
+
+    fine: Planes
+    side: int
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    sigma: float
+    """Its standard deviation."""
+
+
+def _source(around: _Fine) -> _Source | None:
+    """The calm squares near a hole; None where there are too few clean ones.
+
+    Grain is the same everywhere, texture isn't: so its deviation is that of the calmest quarter of all squares.
+    """
     energy = (around.values**2).mean(2)
     for side in _CELLS_PX:
+        window: dict[str, Any] = {"anchor": (0, 0), "borderType": cv2.BORDER_CONSTANT}
         kernel = np.ones((side, side), np.uint8)
-        anchor = (0, 0)
-        whole = cv2.erode(
-            around.usable.view(np.uint8), kernel, anchor=anchor, borderType=cv2.BORDER_CONSTANT, borderValue=0
-        )
-        power = cv2.boxFilter(energy, -1, (side, side), anchor=anchor, borderType=cv2.BORDER_CONSTANT)
-        rows, columns = np.nonzero((whole > 0) & (power <= (_ROUGH * sigma) ** 2))
-        if len(rows) >= 4:
-            break
-    else:
-        return None
+        whole = cv2.erode(around.usable.view(np.uint8), kernel, borderValue=0, **window) > 0
+        if whole.sum() < _LEAST_CLEAN:
+            continue
+        power = cv2.boxFilter(energy, -1, (side, side), **window)
+        calm = float(np.percentile(power[whole], _CALM_PERCENT))
+        rows, columns = np.nonzero(whole & (power <= _ROUGH**2 * calm))
+        return _Source(around.values, side, rows, columns, float(np.sqrt(calm)))
+    return None
+
+
+def _sample(source: _Source, own: Flags, rng: np.random.Generator) -> NDArray[np.float32] | None:
+    """(n, C) grain for the pixels of `own`, of mean 0 and the source's deviation; None where it has none."""
     height, width = own.shape
-    field = np.zeros((-(-height // side) * side, -(-width // side) * side, around.values.shape[2]), np.float32)
+    side, sigma = source.side, source.sigma
+    field = np.zeros((-(-height // side) * side, -(-width // side) * side, source.fine.shape[2]), np.float32)
     cells = [
         (top, left)
         for top in range(0, height, side)
         for left in range(0, width, side)
         if own[top : top + side, left : left + side].any()
     ]
-    for (top, left), pick in zip(cells, rng.integers(len(rows), size=len(cells)).tolist(), strict=True):
-        y, x = int(rows[pick]), int(columns[pick])
-        field[top : top + side, left : left + side] = around.values[y : y + side, x : x + side]
+    picks = rng.integers(len(source.rows), size=len(cells)).tolist()
+    for (top, left), pick in zip(cells, picks, strict=True):
+        y, x = int(source.rows[pick]), int(source.columns[pick])
+        field[top : top + side, left : left + side] = source.fine[y : y + side, x : x + side]
     grain = np.clip(field[:height, :width][own], -_CLIP * sigma, _CLIP * sigma)
     grain -= grain.mean(0, keepdims=True)
     deviation = float(grain.std())
