@@ -1,4 +1,4 @@
-"""restore: upscales whole folders of game textures; same tree, names and formats, nothing lost.
+"""restore: repairs and enlarges whole folders of pictures; same tree, names and formats, nothing lost.
 
 The map, in the order in which imports may point (only to modules further up):
 
@@ -20,7 +20,11 @@ The map, in the order in which imports may point (only to modules further up):
     planes    Image <-> planes that a network can take
     batcher   tiles of many images in one batch; smaller ones when memory runs out
     upscale   one document from source pixels to result
-    api       the verbs for Python callers: read, enlarge, write
+    trust     what can be proved and taken back: repairs, patches, digests of what is untouched
+    holes     which pixels are missing: masks, alpha, colour keys, infrared, detectors
+    inpaint   holes filled: crops, fills, the choice among them
+    film      the same for frames
+    api       the verbs for Python callers: read, fill, enlarge, write
     train     the bridge to basicsr, for training and for parity tests
     batch     walk, plan, work, publish, remember
     report    pages where people look at before and after
@@ -33,6 +37,7 @@ From Python (each name is imported when it is first asked for):
 
     document = restore.read("wall.dds")                                     # a Document of Images; ImageError
     larger = restore.enlarge(document, "x4plus", name="wall.dds")           # a Document; ModelError, SetupError, ...
+    whole = restore.fill(document, holes)                                   # (H, W) bool; a Document; ImageError, ...
     restore.write(larger, "wall.png")                                       # format by suffix; ImageError
 
 Every error raised on purpose is a `restore.RestoreError`.
@@ -44,7 +49,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from restore.api import enlarge, read, write
+    from restore.api import enlarge, fill, read, write
     from restore.errors import RestoreError
     from restore.image import Document, Image
 
@@ -55,12 +60,13 @@ _PUBLIC: dict[str, str] = {
     "Image": "restore.image",
     "RestoreError": "restore.errors",
     "enlarge": "restore.api",
+    "fill": "restore.api",
     "read": "restore.api",
     "write": "restore.api",
 }
 """Public name -> module that defines it; imported when it is first asked for, because start-up is a feature."""
 
-__all__ = ["Document", "Image", "RestoreError", "__version__", "enlarge", "read", "write"]
+__all__ = ["Document", "Image", "RestoreError", "__version__", "enlarge", "fill", "read", "write"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,11 +1,15 @@
-"""Owns what Python callers use of this package: read a picture, enlarge it, write it.
+"""Owns what Python callers use of this package: read a picture, fill its holes, enlarge it, write it.
 
     >>> import restore
     >>> document = restore.read("wall.dds")
     >>> larger = restore.enlarge(document, "x4plus", name="wall.dds")
     >>> restore.write(larger, "wall.png")
 
-The same steps as `restore upscale` takes for one file, with the same policy, without a plan or a journal.
+    >>> holes = document.first.pixels[..., 0] > 250                        # (H, W) bool, True = missing
+    >>> restore.write(restore.fill(document, holes), "wall.png")
+
+The same steps as `restore upscale` and `restore inpaint` take for one file, with the same policy, without a plan or a
+journal.
 """
 
 from __future__ import annotations
@@ -13,17 +17,22 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from restore.errors import ImageError
 from restore.formats import FORMATS, SUFFIXES, Decoder, encode
 from restore.image import Arrangement, Document
-from restore.recipe import ColorFix, Precision, TraitRules, Upscale, Wrap
+from restore.recipe import ColorFix, Grain, Inpaint, Precision, TraitRules, Upscale, Wrap
 
 if TYPE_CHECKING:
     from restore.models import Model
+    from restore.models.inpainting import InpaintModel
 
 _GPU_BATCH_PX = 1 << 18
 
@@ -97,6 +106,48 @@ def enlarge(
     rules = TraitRules(Wrap.NONE if document.arrangement is Arrangement.CUBE_STRIP else wrap)
     traits = tuple(classify(page, name, rules) for page in document.pages)
     return Upscaler(loaded, step, batch_px=1 if loaded.device == "cpu" else _GPU_BATCH_PX)(document, traits)
+
+
+def fill(
+    document: Document,
+    holes: NDArray[np.bool_] | Sequence[NDArray[np.bool_] | None],
+    model: str = "pconv",
+    *,
+    name: str = "",
+    device: str = "auto",
+    precision: Precision = Precision.AUTO,
+    wrap: Wrap = Wrap.AUTO,
+    context_px: int = Inpaint.context_px,
+    grain: Grain = Grain.AUTO,
+) -> Document:
+    """`document` with its holes filled; every other pixel is the same number, bit for bit.
+
+    `holes`: (H, W), True = missing, of the first page; or one a page, None for a page that has none.  They are taken as
+    they are, not grown.  `model`: the shipped network, or the path of another; the one used last stays loaded.
+    `name`: the file's, which helps to tell a normal map.  Raises ModelError, SetupError, and ImageError where the holes
+    are of another size or nothing else is left.
+    """
+    from restore.inpaint import inpaint
+
+    planes = [holes] if isinstance(holes, np.ndarray) else list(holes)
+    if len(planes) > len(document.pages):
+        raise ImageError(f"holes are given for {len(planes)} pages, the document has {len(document.pages)}")
+    loaded = _filler(model, device, precision)
+    wraps = Wrap.NONE if document.arrangement is Arrangement.CUBE_STRIP else wrap
+    pages = list(document.pages)
+    for number, plane in enumerate(planes):
+        if plane is not None and plane.any():
+            page = pages[number]
+            pages[number] = inpaint(page, plane, loaded, name=name, wrap=wraps, context_px=context_px, grain=grain).page
+    return Document(tuple(pages), document.arrangement)
+
+
+@lru_cache(maxsize=1)
+def _filler(name_or_path: str, device: str, precision: Precision) -> InpaintModel:
+    from restore.device import resolve_device
+    from restore.models.inpainting import load
+
+    return load(name_or_path, resolve_device(device), precision)
 
 
 @lru_cache(maxsize=1)

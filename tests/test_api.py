@@ -73,3 +73,26 @@ def test_importing_the_package_imports_nothing_else() -> None:
     assert set(restore.__all__) <= set(dir(restore))
     with pytest.raises(AttributeError, match="nothing"):
         _ = restore.nothing
+
+
+def test_holes_of_a_document_are_filled_and_the_rest_is_untouched(source: Path, tmp_path: Path) -> None:
+    import torch
+
+    from restore.models import pconv
+
+    torch.manual_seed(0)
+    net = tmp_path / "tiny.safetensors"
+    net.write_bytes(pconv.canonical(pconv.PconvUnet((4, 6)).state_dict(), {"max_width_px": "8", "licence": "none"}))
+    document = restore.read(source)
+    holes = np.zeros((9, 14), np.bool_)
+    holes[3:5, 4:7] = True
+    whole = restore.fill(document, holes, str(net), device="cpu")
+    before, after = document.first.pixels, whole.first.pixels
+    assert after.dtype == before.dtype
+    assert np.array_equal(after[~holes], before[~holes])
+    assert (after[holes] != before[holes]).any()
+    assert np.array_equal(restore.fill(document, [None], str(net), device="cpu").first.pixels, before)
+    with pytest.raises(ImageError, match="px"):
+        restore.fill(document, holes[:-1], str(net), device="cpu")
+    with pytest.raises(ImageError, match="2 pages"):
+        restore.fill(document, [holes, holes], str(net), device="cpu")

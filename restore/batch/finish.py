@@ -5,6 +5,7 @@ Pictures without damage are passed on here, too: byte for byte, where nothing el
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -71,6 +72,9 @@ class Finisher:
         facts = Facts(in_pixels=job.in_pixels, out_pixels=job.out_pixels, unchanged=reason)
         if read is not None:
             facts = replace(facts, notes=_notes(read), seconds=read.seconds, traits_because=_because(read))
+            if self.saved is not None:  # an empty one, for a person to paint on what was overlooked
+                notes = self._save_holes(job, touched_planes(read.document, ()), read.document, self.saved)
+                facts = replace(facts, notes=(*facts.notes, *notes))
         if job.format == job.header.format:
             return stage_copy(job, facts, self.output)
         document = decoder.read(job.source) if read is None else read.document
@@ -86,7 +90,8 @@ class Finisher:
         result = work.result()
         facts = self._facts(work, result)
         if self.recipe.inpaint is not None and self.saved is not None:
-            facts = replace(facts, notes=(*facts.notes, *self._save_holes(work, result, self.saved)))
+            notes = self._save_holes(job, planes_of(work), result, self.saved)
+            facts = replace(facts, notes=(*facts.notes, *notes))
         if job.format == PATCHES:
             return stage_patches(self._patches(work), job, facts, self.output)
         exact = facts.repair is not None and facts.repair.untouched_sha256 is not None
@@ -138,15 +143,14 @@ class Finisher:
             fingerprint=self.recipe.fingerprint(),
         )
 
-    def _save_holes(self, work: Work, result: Document, saved: OutputRoot) -> tuple[str, ...]:
+    def _save_holes(self, job: Job, planes: Sequence[Touched], result: Document, saved: OutputRoot) -> tuple[str, ...]:
         """The holes as a mask picture at the result's size; what a person may have corrected is never replaced."""
-        planes = planes_of(work)
         pages = tuple(
             as_mask(_enlarged(plane, page.pixels.shape[:2])) for plane, page in zip(planes, result.pages, strict=True)
         )
         several = len(pages) > 1 and result.arrangement is not Arrangement.CUBE_STRIP
         form, suffix = ("tiff", ".tif") if several else ("png", ".png")
-        target = work.read.job.relative.with_suffix(suffix)
+        target = job.relative.with_suffix(suffix)
         with encode(Document(pages, result.arrangement), form) as data:
             if not self.overwrite and saved.lstat(target) is not None:
                 there, here = saved.sha256(target), digest_of(data)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import OpenImageIO
 import pytest
 from typer.testing import Result
 
@@ -252,6 +253,73 @@ def test_alpha_and_colour_keys_tell_holes_too(tmp_path: Path, inpaint: Inpaint) 
     after = cv2.imread(str(tmp_path / "alpha out" / "a.png"), cv2.IMREAD_UNCHANGED)
     assert np.array_equal(after[..., 3], clear[..., 3]), "alpha is the texture's shape"
     assert after[20:24, 3:9, :3].any()
+
+
+@pytest.mark.parametrize("way", ["channel=3", "page=2", "suffix=_ir"])
+def test_infrared_sees_dirt_as_a_channel_a_page_or_a_file(tmp_path: Path, inpaint: Inpaint, way: str) -> None:
+    """16 bits; the infrared image itself comes back as it was."""
+    rng, holes = np.random.default_rng(3), specks(6, 120, 140, 5) > 0
+    light = np.where(holes, 0.3, 1.0)
+    colour = (painted(7, 120, 140, 3, np.uint16) * 0.5 + 9000 + rng.normal(0, 150, (120, 140, 3))) * light[..., None]
+    infrared = (50000 + rng.normal(0, 150, (120, 140))) * light
+    colour, infrared = (plane.clip(0, 65535).astype(np.uint16) for plane in (colour, infrared))
+    source = tmp_path / "in"
+    if way == "suffix=_ir":
+        save(source / "a.tiff", colour)
+        save(source / "a_ir.tiff", infrared)
+    else:
+        source.mkdir()
+        write_tiff(source / "a.tiff", colour, infrared, pages=way == "page=2")
+    result = inpaint(source, tmp_path / "out", "--holes", f"ir:{way}", "--grow", "1")
+    assert result.exit_code == 0, result.output
+    assert files(tmp_path / "out") == {"a.tiff"}
+    before, after = read(source / "a.tiff"), read(tmp_path / "out" / "a.tiff")
+    changed = (before.first.pixels[..., :3] != after.first.pixels[..., :3]).any(axis=2)
+    assert (changed & holes).sum() > 0.8 * holes.sum()
+    assert changed.sum() < 3 * holes.sum()
+    assert np.array_equal(before.first.pixels[..., 3:], after.first.pixels[..., 3:])
+    assert len(after.pages) == len(before.pages)
+    assert np.array_equal(before.pages[-1].pixels[..., -1], after.pages[-1].pixels[..., -1]) or len(before.pages) == 1
+    assert invoke("verify", tmp_path / "out", "--source", source).exit_code == 0
+
+
+def write_tiff(path: Path, colour: np.ndarray, infrared: np.ndarray, *, pages: bool) -> None:
+    height, width, _ = colour.shape
+    output = OpenImageIO.ImageOutput.create("a.tiff")
+    if pages:
+        specs = [OpenImageIO.ImageSpec(width, height, channels, "uint16") for channels in (3, 1)]
+        output.open(str(path), tuple(specs))
+        output.write_image(colour)
+        output.open(str(path), specs[1], "AppendSubimage")
+        output.write_image(np.ascontiguousarray(infrared[..., None]))
+    else:
+        spec = OpenImageIO.ImageSpec(width, height, 4, "uint16")
+        spec.channelnames, spec.alpha_channel = ("R", "G", "B", "ir"), -1
+        output.open(str(path), spec)
+        output.write_image(np.dstack([colour, infrared]))
+    output.close()
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_light_above_one_nan_and_premultiplied_alpha_survive_in_exr(
+    tmp_path: Path, inpaint: Inpaint, alpha: bool
+) -> None:
+    pixels = np.random.default_rng(4).random((40, 50, 4), np.float32)
+    pixels[..., :3] *= 4 * pixels[..., 3:]
+    pixels[3, 4, 0] = np.nan
+    pixels = np.ascontiguousarray(pixels[..., : 4 if alpha else 3])
+    (tmp_path / "in").mkdir()
+    output = OpenImageIO.ImageOutput.create("a.exr")
+    output.open(str(tmp_path / "in" / "a.exr"), OpenImageIO.ImageSpec(50, 40, pixels.shape[2], "float"))
+    output.write_image(pixels)
+    output.close()
+    mask = save(tmp_path / "m.png", specks(8, 40, 50))
+    result = inpaint(tmp_path / "in", tmp_path / "out", "--masks", mask, "--grow", "0")
+    assert result.exit_code == 0, result.output
+    holes = cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE) > 0
+    after = OpenImageIO.ImageInput.open(str(tmp_path / "out" / "a.exr")).read_image("float")
+    assert np.array_equal(after[~holes].view(np.uint32), pixels[~holes].view(np.uint32)), "as stored, premultiplied"
+    assert np.isfinite(after[holes]).all()
 
 
 def test_saved_masks_are_what_was_filled_and_a_corrected_one_is_never_replaced(
