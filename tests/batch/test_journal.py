@@ -158,3 +158,21 @@ def test_older_settings_leave_a_journal_that_still_knows_its_results(sandbox: Sa
     sandbox.run(with_grain(0.2))
     assert sandbox.run(with_grain(0.2)).done == 0
     assert sandbox.run().done == 2
+
+
+def test_a_journal_of_the_version_before_masks_is_taken_over(sandbox: Sandbox) -> None:
+    """Its columns for companions are added, also to what was in work when that run was killed."""
+    sandbox.add("a.tga")
+    sandbox.run()
+    path = sandbox.target / ".restore" / "journal.sqlite"
+    with closing(sqlite3.connect(path)) as database, database:
+        for table in ("files", "intents"):
+            for column in ("companion", "companion_size", "companion_mtime_ns", "companion_inode", "companion_sha256"):
+                database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        database.execute("PRAGMA user_version=1")
+    started = len(sandbox.started())
+    sandbox.add("b.tga")
+    assert sandbox.run().already_done == 1
+    assert sandbox.started()[started:] == [Path("b.tga")]
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (2,)
