@@ -9,7 +9,7 @@ key         holes that the picture declares: alpha 0, a colour key
 detect      damage told from the picture itself: specks and lines (spots), transport scratches (lines)
 infrared    dirt told by a scanner's infrared channel: align, then divide out or give up as holes (divide)
 grow        how far holes grow
-levels      the one plane that detectors look at
+levels      the one plane that detectors look at; shape: how long and thick a thing is
 """
 
 from restore.holes.find import find

@@ -9,7 +9,8 @@ import numpy as np
 from restore.holes.found import Blob, Holes, Places, places
 from restore.holes.levels import lightness
 from restore.holes.lines import Scratch, find_scratches, row_means
-from restore.holes.spots import Spot, find_spots, measure
+from restore.holes.shape import LINE_RATIO, measure
+from restore.holes.spots import Spot, find_spots
 from restore.image import Image
 from restore.recipe import FindHoles
 from restore.traits import AlphaUse, Traits
@@ -25,7 +26,6 @@ _MOST_LINE_SHARE = 0.3
 _DUST_SHARE = 0.0046
 """Of the height: larger specks are dirt."""
 _LEAST_DUST_PX = 3.0
-_LINE_RATIO = 5.0
 _STRAIGHT = 0.9
 """Distance between a line's ends over its length, from which it is a scratch and no hair."""
 _CRACK_SHARE = 0.25
@@ -125,7 +125,7 @@ def _named(
 
 def _kind(there: Holes, dust_px: float, crack_px: float) -> str:
     shape = measure(there)
-    if shape.length_px < _LINE_RATIO * shape.thickness_px:
+    if shape.length_px < LINE_RATIO * shape.thickness_px:
         diameter = 2.0 * float(np.sqrt(np.count_nonzero(there) / np.pi))
         return "dust" if diameter <= max(dust_px, _LEAST_DUST_PX) else "dirt"
     if float(np.hypot(*there.shape)) >= _STRAIGHT * shape.length_px:

@@ -15,9 +15,11 @@ from math import log
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from restore.holes.found import Holes
 from restore.holes.levels import Plane
+from restore.holes.shape import LINE_RATIO, measure
 from restore.recipe import Polarity
 from restore.tiling import Box
 
@@ -38,8 +40,6 @@ _GROW_SHARE = 0.5
 _GROW_CONTRAST = 0.4
 """... nor do they grow to what stands out less than this share of the seed's own top-hat."""
 _LEAST_AREA_PX = 2
-_LINE_RATIO = 5.0
-"""Length over thickness from which a thing is a line, and may be longer than specks may."""
 _LEAST_LINE_PX = 8
 _MOST_CANDIDATES = 20_000
 _ROUNDS = 4
@@ -84,6 +84,10 @@ class Spot:
     there: Holes
     score: float
     """In standard deviations of the local noise."""
+
+    @property
+    def box(self) -> Box:
+        return Box(self.y0, self.x0, self.y0 + self.there.shape[0], self.x0 + self.there.shape[1])
 
 
 def find_spots(
@@ -168,46 +172,50 @@ def _rounds(view: _View, known: Holes) -> Iterator[Spot]:
     beside specks, and the rest of a hair.  `known` (h, w) is what other sizes have found; it is added to."""
     weak = (view.score >= _GROW_SHARE * view.threshold_sigmas) & (view.hat >= _GROW_SHARE * FLOOR)
     seeds = (view.score >= view.threshold_sigmas) & (view.hat >= FLOOR)
-    fresh: Holes | None = None
-    for _ in range(_ROUNDS):
-        found = list(_candidates(view, weak, seeds, known, fresh))
-        if not found:
-            return
-        yield from found
-        fresh = np.zeros_like(weak)
-        for spot in found:
-            height, width = spot.there.shape
-            fresh[spot.y0 : spot.y0 + height, spot.x0 : spot.x0 + width] |= spot.there
-        known |= fresh
-        weak &= ~_widened(fresh, 1)
-        seeds &= weak
-
-
-def _candidates(view: _View, weak: Holes, seeds: Holes, known: Holes, fresh: Holes | None) -> Iterator[Spot]:
-    """Accepted connected parts of `weak` with a seed; in later rounds, those near what is `fresh` only."""
     if not seeds.any():
         return
-    count, said, stats, _ = cv2.connectedComponentsWithStats(weak.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
+    _, said, stats, _ = cv2.connectedComponentsWithStats(weak.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
     labels = np.asarray(said, np.int32)
-    best = np.zeros(count, np.float32)
-    np.maximum.at(best, labels[seeds], view.score[seeds])
-    chosen = np.flatnonzero(best)
-    if len(chosen) > _MOST_CANDIDATES:
-        chosen = chosen[np.argsort(best[chosen])[-_MOST_CANDIDATES:]]
-    for label in chosen:
+    waiting = _boxes(np.unique(labels[seeds]), np.asarray(stats, np.int32))
+    fresh: list[Spot] = []
+    for turn in range(_ROUNDS):
+        near = np.zeros_like(weak) if turn else None
+        for spot in fresh:
+            height, width = spot.there.shape
+            weak[spot.y0 : spot.y0 + height, spot.x0 : spot.x0 + width] &= ~spot.there
+            known[spot.y0 : spot.y0 + height, spot.x0 : spot.x0 + width] |= spot.there
+            if near is not None:
+                near[_around(spot.box, _REACH_PX, weak.shape)] = True
+        fresh = []
+        for label, box in waiting:
+            within = (slice(box.y0, box.y1), slice(box.x0, box.x1))
+            if near is not None and not near[within].any():
+                continue
+            part = _strongest_part(view, (labels[within] == label) & weak[within], box)
+            if part is not None and _accepted(view, part, known):
+                fresh.append(part)
+        if not fresh:
+            return
+        yield from fresh
+
+
+def _boxes(chosen: NDArray[np.int32], stats: NDArray[np.int32]) -> list[tuple[int, Box]]:
+    boxes: list[tuple[int, Box]] = []
+    for label in chosen[chosen > 0][:_MOST_CANDIDATES].tolist():
         x, y, width, height, _ = (int(v) for v in stats[label])
-        box = Box(y, x, y + height, x + width)
-        if fresh is not None and not fresh[_around(box, _REACH_PX, weak.shape)].any():
-            continue
-        rows, columns = slice(y, y + height), slice(x, x + width)
-        spot = _strongest_part(labels[rows, columns] == label, view.hat[rows, columns], box, float(best[label]))
-        if _accepted(view, spot, known):
-            yield spot
+        boxes.append((label, Box(y, x, y + height, x + width)))
+    return boxes
 
 
-def _strongest_part(there: Holes, hat: Plane, box: Box, score: float) -> Spot:
-    """The part around the largest top-hat that isn't much weaker than it."""
+def _strongest_part(view: _View, there: Holes, box: Box) -> Spot | None:
+    """The part of `there` around its largest top-hat that isn't much weaker; None where no seed is left."""
+    hat = view.hat[box.y0 : box.y1, box.x0 : box.x1]
+    if not there.any():
+        return None
+    score = float(view.score[box.y0 : box.y1, box.x0 : box.x1][there].max())
     peak = int(np.where(there, hat, np.float32(-1.0)).argmax())
+    if score < view.threshold_sigmas or float(hat.reshape(-1)[peak]) < FLOOR:
+        return None
     strong = there & (hat >= _GROW_CONTRAST * float(np.quantile(hat[there], 0.8)))
     _, said, stats, _ = cv2.connectedComponentsWithStats(strong.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
     labels = np.asarray(said, np.int32)
@@ -226,14 +234,14 @@ def _accepted(view: _View, spot: Spot, known: Holes) -> bool:
     if int(np.count_nonzero(there)) < _LEAST_AREA_PX:
         return False
     shape = measure(there)
-    is_line = shape.length_px >= _LINE_RATIO * shape.thickness_px and shape.length_px >= _LEAST_LINE_PX
+    is_line = shape.length_px >= LINE_RATIO * shape.thickness_px and shape.length_px >= _LEAST_LINE_PX
     if shape.thickness_px > view.most_px + 1:
         return False
     if shape.length_px > (view.most_line_px if is_line else view.most_px + 1):
         return False
     if _hugs_border(there, (spot.y0, spot.x0), view.hat.shape):
         return False
-    box = Box(spot.y0, spot.x0, spot.y0 + there.shape[0], spot.x0 + there.shape[1])
+    box = spot.box
     rows, columns = _around(box, _REACH_PX, view.hat.shape)
     inside = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.bool_)
     inside[box.y0 - rows.start : box.y1 - rows.start, box.x0 - columns.start : box.x1 - columns.start] = there
@@ -281,24 +289,6 @@ def _hugs_border(there: Holes, at: tuple[int, int], size: tuple[int, ...]) -> bo
     )
     along = max((int(np.count_nonzero(side)) for side in sides if side is not None), default=0)
     return along > 0.5 * max(there.shape) and along > 2
-
-
-@dataclass(frozen=True)
-class Shape:
-    length_px: float
-    """Along it, bends included."""
-    thickness_px: float
-
-
-def measure(there: Holes) -> Shape:
-    """How long and thick a connected thing in (h, w) is: as a ribbon that has its area and its greatest thickness."""
-    padded = cv2.copyMakeBorder(there.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
-    depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_3)
-    thickness = max(1.0, 2.0 * float(depth.max()) - 1.0)
-    area = float(np.count_nonzero(there))
-    mean_thickness = max(1.0, min(thickness, 2.0 * float(depth[depth > 0].mean()) * 2.0 - 1.0))
-    length = max(area / mean_thickness, float(max(there.shape)))
-    return Shape(length, thickness)
 
 
 def _enlarged(spot: Spot, by: int, size: tuple[int, ...]) -> Spot:
