@@ -193,7 +193,7 @@ def graph_cases() -> Iterator[Case]:
     def lists(draw: Draw) -> Found:
         drawn = Layer.drawn(draw, torch.float16, channels=64, filters=64, size=(150, 200))
         x, _, weight, bias = drawn.arguments(draw, torch.float16)[0]
-        x = x.nan_to_num()
+        x = x.nan_to_num().contiguous(memory_format=torch.channels_last)
         alpha, other = (draw.put(draw.holes(2, 150, 200) & (draw.unit(2, 1, 150, 200) > 0.99)) for _ in range(2))
         alpha[:, :, 64:], other[:, :, :64] = False, False
         y = torch.empty_like(x)

@@ -150,10 +150,11 @@ def build(capability: tuple[int, int], seconds: float) -> tuple[Path | None, dic
         return None, {"reason": "no nvcc on PATH, in CUDA_HOME or in /usr/local/cuda"}
     BUILD.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
+    architecture = "".join(map(str, capability)) + ("a" if capability == (9, 0) else "")  # as in CMakeLists.txt
     tried = {}
     for how, attempt in (("CMake", _with_cmake), ("g++ and nvcc", _by_hand)):
         try:
-            library, said = attempt(nvcc, "".join(map(str, capability)), seconds - (time.monotonic() - start))
+            library, said = attempt(nvcc, architecture, seconds - (time.monotonic() - start))
         except OSError as error:  # no compiler, no room
             library, said = None, in_words(error)
         said = said.replace(str(ROOT), ".")

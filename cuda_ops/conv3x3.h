@@ -1,6 +1,6 @@
 // 3 x 3, stride 1: the kernel that nearly all of an RRDB network's time goes to.
 //
-//   a block (8 warps)      NOUT = 16, 32: 16 x 32 output pixels; NOUT = 64: 8 x 32; all NOUT channels of them
+//   a block (8 warps)      ROWS = 4: 16 x 32 output pixels; ROWS = 2: 8 x 32; all NOUT channels of them
 //
 //          32 columns                 a warp: ROWS rows of 16 pixels        one row of the input, 16 pixels x 16 channels
 //     +--------+--------+                  +----------------+               (matrix A), serves the three output rows
@@ -20,6 +20,7 @@
 #pragma once
 
 #include "conv_epilogue.h"
+#include "conv_multiply.h"
 
 namespace restore {
 
@@ -27,8 +28,9 @@ template <class E_, int NOUT_, bool MASKED_>
 struct Conv3x3 {
   using Args = ConvArgs;
   using E = E_;
-  static constexpr int NOUT = NOUT_, ROWS = NOUT == 64 ? 2 : 4, PAIRS = NOUT / 16, STAGES = 3;
   static constexpr bool MASKED = MASKED_;
+  // 64 filters, or 32 and what validity needs, leave registers for two rows of sums.
+  static constexpr int NOUT = NOUT_, ROWS = NOUT == 64 || (MASKED && NOUT == 32) ? 2 : 4, PAIRS = NOUT / 16, STAGES = 3;
   static constexpr int TH = ROWS * kWarpRows, THREADS = kConvThreads, MIN_BLOCKS = kLargeBlocks;
   static constexpr int PATCH_ROWS = TH + 2, PITCH = kBlockColumns + 2, SLOTS = PATCH_ROWS * PITCH;
   static constexpr int A_BYTES = SLOTS * 32, B_BYTES = 9 * PAIRS * 512, STAGE_BYTES = A_BYTES + B_BYTES;
@@ -37,26 +39,69 @@ struct Conv3x3 {
   static constexpr int MOST_SHARED_BYTES = SHARED_BYTES;
   static_assert(STAGE_BYTES % 16 == 0, "16-byte copies");
 
-  // Without validity, from one source whose pixels and channels suit 16-byte copies.
-  static RESTORE_DEVICE void stage_plain(const Args& p, const TileAt& at, unsigned char* stage, int chunk, int thread) {
+  static constexpr int COPIES = (SLOTS * 2 + THREADS - 1) / THREADS;
+
+  // What one thread copies of each chunk of a source: the same pixels every time, so their addresses are found once.
+  // Copy k is of slot thread / 2 + k * THREADS / 2, half thread % 2.
+  struct Share {
+    const uint16_t* from;  // at or before all of them
+    int offset[COPIES];    // elements from there
+    uint32_t known;        // bit k: copy k reads, else it brings zeros; bit 16 + k: to the other half's place
+  };
+
+  static RESTORE_DEVICE void find_share(const Args& p, const TileAt& at, const Source& source, const Held& held,
+                                        const uint8_t* known, int bit, int thread, Share& share) {
     const Conv& c = p.c;
-    const uint16_t* from = static_cast<const uint16_t*>(c.a.data) + chunk * 16;
-    for (int i = thread; i < SLOTS * 2; i += THREADS) {
-      const int slot = i >> 1, half = i & 1;
+    int top = at.y0 - c.padding;
+    top = top < held.begin ? held.begin : top >= held.end ? held.end - 1 : top;
+    top >>= source.doubled;
+    const int half = (thread & 1) * 8;
+    share.from = static_cast<const uint16_t*>(source.data) + half;
+    share.from += pixel_at(source.at, source.width, at.n, top, 0) * source.pixel;
+    share.known = 0;
+    RESTORE_UNROLL for (int k = 0; k < COPIES; ++k) {
+      const int slot = (thread >> 1) + k * (THREADS / 2);
       const int y = at.y0 - c.padding + slot / PITCH, x = at.x0 - c.padding + slot % PITCH;
-      const bool inside = y >= p.a_held.begin && y < p.a_held.end && x >= 0 && x < c.width;
-      const int64_t pixel = inside ? pixel_at(c.a.at, c.a.width, at.n, y >> c.a.doubled, x >> c.a.doubled) : 0;
-      copy_async_16(stage + half_at(slot, half), from + pixel * c.a.pixel + half * 8, inside ? 16 : 0);
+      const bool inside = slot < SLOTS && y >= held.begin && y < held.end && x >= 0 && x < c.width;
+      const bool there = inside && (!MASKED || load_shared_1(known + slot) >> bit & 1);
+      const int row = (y >> source.doubled) - top, column = x >> source.doubled;
+      share.offset[k] = there ? (row * source.width + column) * source.pixel : 0;
+      share.known |= uint32_t(there) << k | uint32_t(swapped(slot % PITCH)) << (16 + k);
     }
   }
 
+  // The next chunk of the share's source, which has `left` more channels.
+  static RESTORE_DEVICE void stage_share(Share& share, unsigned char* stage, int left, int thread) {
+    left -= (thread & 1) * 8;
+    const int bytes = !MASKED || left >= 8 ? 16 : left <= 0 ? 0 : 2 * left;
+    unsigned char* to = stage + (thread >> 1) * 32;
+    RESTORE_UNROLL for (int k = 0; k < COPIES; ++k) {
+      if ((k + 1) * THREADS > SLOTS * 2 && k * THREADS + thread >= SLOTS * 2) break;
+      const int half = (share.known >> (16 + k) ^ thread) & 1;
+      copy_async_16(to + k * (THREADS / 2 * 32) + half * 16, share.from + share.offset[k],
+                    share.known >> k & 1 ? bytes : 0);
+    }
+    share.from += 16;
+  }
+
+  // `share` and `weights` (this thread's first 16 bytes) go on to the next chunk.
   static RESTORE_DEVICE void stage(const Args& p, const TileAt& at, const Patch& patch, const uint8_t* known,
-                                   unsigned char* slot, int chunk, int thread) {
-    if (MASKED) stage_chunk(p, at, patch, known, slot, chunk, thread);
-    else stage_plain(p, at, slot, chunk, thread);
-    const unsigned char* weights =
-        static_cast<const unsigned char*>(p.c.weights) + (int64_t(at.group) * p.chunks + chunk) * B_BYTES;
-    for (int i = thread; i < B_BYTES / 16; i += THREADS) copy_async_16(slot + A_BYTES + i * 16, weights + i * 16, 16);
+                                   Share& share, const unsigned char*& weights, unsigned char* slot, int chunk,
+                                   int thread) {
+    const bool second = MASKED && chunk >= p.a_chunks;
+    if (MASKED && !(second ? p.b_wide : p.a_wide)) {
+      stage_chunk(p, at, patch, known, slot, chunk, thread);
+    } else {
+      if (MASKED && chunk == p.a_chunks) find_share(p, at, p.c.b, p.b_held, known, 1, thread, share);
+      const int left = second ? p.c.b.channels - (chunk - p.a_chunks) * 16 : p.c.a.channels - chunk * 16;
+      stage_share(share, slot, left, thread);
+    }
+    unsigned char* to = slot + A_BYTES + thread * 16;
+    RESTORE_UNROLL for (int i = 0; i < B_BYTES / 16; i += THREADS) {
+      if (i + THREADS > B_BYTES / 16 && i + thread >= B_BYTES / 16) break;
+      copy_async_16(to + i * 16, weights + i * 16, 16);
+    }
+    weights += B_BYTES;
   }
 
   static RESTORE_DEVICE void run(const Args& p, int block, int thread) {
@@ -74,36 +119,33 @@ struct Conv3x3 {
     RESTORE_UNROLL for (int o = 0; o < ROWS; ++o) RESTORE_UNROLL for (int j = 0; j < 2 * PAIRS; ++j) {
       RESTORE_UNROLL for (int e = 0; e < 4; ++e) sums[o][j][e] = 0.f;
     }
+    Share share;
+    find_share(p, at, p.c.a, p.a_held, known, 0, thread, share);
+    const unsigned char* weights = static_cast<const unsigned char*>(p.c.weights) + thread * 16;
+    weights += int64_t(at.group) * p.chunks * B_BYTES;
     RESTORE_UNROLL for (int s = 0; s < STAGES - 1; ++s) {
-      if (s < p.chunks) stage(p, at, patch, known, shared + s * STAGE_BYTES, s, thread);
+      if (s < p.chunks) stage(p, at, patch, known, share, weights, shared + s * STAGE_BYTES, s, thread);
       commit_copies();
     }
-    const int lane_pixel = lane & 15, lane_half = lane >> 4;  // what this lane addresses in a matrix load
+    const int lane_column = warp_column * 16 + (lane & 15);  // what this lane addresses in a matrix load
+    int full = 0;  // where this chunk's slot begins; the one before it is filled next
     for (int chunk = 0; chunk < p.chunks; ++chunk) {
       wait_copies<STAGES - 2>();  // this chunk is here
+      show_copies_to_group_products();
       barrier();                  // for everyone; and everyone has left the slot that is filled next
-      const int next = chunk + STAGES - 1;
-      if (next < p.chunks) stage(p, at, patch, known, shared + next % STAGES * STAGE_BYTES, next, thread);
+      if (chunk + STAGES - 1 < p.chunks) {
+        const int empty = full == 0 ? (STAGES - 1) * STAGE_BYTES : full - STAGE_BYTES;
+        stage(p, at, patch, known, share, weights, shared + empty, chunk + STAGES - 1, thread);
+      }
       commit_copies();
-      const unsigned char* a_at = shared + chunk % STAGES * STAGE_BYTES;
+      const unsigned char* a_at = shared + full;
       const unsigned char* b_at = a_at + A_BYTES;
-      RESTORE_UNROLL for (int s = 0; s < 3; ++s) {
-        uint32_t b[3][PAIRS][4];
-        RESTORE_UNROLL for (int r = 0; r < 3; ++r) RESTORE_UNROLL for (int j = 0; j < PAIRS; ++j) {
-          load_shared_16(b[r][j], b_at + ((r * 3 + s) * PAIRS + j) * 512 + lane * 16);
-        }
-        RESTORE_UNROLL for (int i = 0; i < ROWS + 2; ++i) {
-          const int slot = (warp_row * ROWS + i) * PITCH + warp_column * 16 + s + lane_pixel;
-          uint32_t a[4];
-          load_matrix_x4(a, a_at + half_at(slot, lane_half));
-          RESTORE_UNROLL for (int r = 0; r < 3; ++r) {
-            if (i - r < 0 || i - r >= ROWS) continue;
-            RESTORE_UNROLL for (int j = 0; j < PAIRS; ++j) {
-              multiply_add<E>(sums[i - r][2 * j], a, b[r][j][0], b[r][j][1]);
-              multiply_add<E>(sums[i - r][2 * j + 1], a, b[r][j][2], b[r][j][3]);
-            }
-          }
-        }
+      full = full == (STAGES - 1) * STAGE_BYTES ? 0 : full + STAGE_BYTES;
+      RESTORE_NO_UNROLL for (int s = 0; s < 3; ++s) {  // unrolled, ptxas would load so far ahead that registers spill
+        const unsigned char* a_row = a_at + half_at(patch, warp_row * ROWS, lane_column + s, lane >> 4);
+        uint32_t a[ROWS + 2][4];
+        RESTORE_UNROLL for (int i = 0; i < ROWS + 2; ++i) load_matrix_x4(a[i], a_row + i * PITCH * 32);
+        multiply_column<E, ROWS, NOUT>(sums, a, b_at + s * (NOUT * 32), lane);
       }
     }
     finish<E, ROWS, PAIRS, MASKED>(p, at, patch, known, sums, warp_row, warp_column, lane);

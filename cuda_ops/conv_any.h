@@ -67,7 +67,7 @@ struct ConvAny {
           RESTORE_UNROLL for (int o = 0; o < ROWS; ++o) {
             const int row = (warp_row * ROWS + o) * c.stride + r, column = (warp_column * 16 + lane_pixel) * c.stride + s;
             uint32_t a[4];
-            load_matrix_x4(a, a_at + half_at(patch.slot(row, column), lane_half));
+            load_matrix_x4(a, a_at + half_at(patch, row, column, lane_half));
             RESTORE_UNROLL for (int j = 0; j < PAIRS; ++j) {
               multiply_add<E>(sums[o][2 * j], a, b[j][0], b[j][1]);
               multiply_add<E>(sums[o][2 * j + 1], a, b[j][2], b[j][3]);

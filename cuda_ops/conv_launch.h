@@ -47,7 +47,7 @@ const char* launch_conv(ConvArgs p, int shared_bytes, void* stream) {
 template <class E>
 const char* conv(const Conv& c, void* stream) {
   if (const char* wrong = wrong_with(c)) return wrong;
-  const Packing packing{c.kernel, c.channels, c.a.channels, c.b.channels};
+  const Packing packing{c.kernel, c.channels, c.a.channels, c.b.channels, c.stride};
   ConvArgs p{};
   p.c = c;
   p.a_held = held_by(c.a, c.height);
@@ -60,8 +60,10 @@ const char* conv(const Conv& c, void* stream) {
   p.a_wide = is_wide(c.a.data, c.a.pixel);
   p.b_wide = is_wide(c.b.data, c.b.pixel);
   p.y_wide = is_wide(c.y.data, c.y.pixel);
+  p.first_wide = is_wide(c.first.data, c.first.pixel) && c.channels % 8 == 0;
+  p.second_wide = is_wide(c.second.data, c.second.pixel) && c.channels % 8 == 0;
   const bool plain = c.a.valid == nullptr && c.b.channels == 0 && p.a_wide && c.a.channels % 16 == 0;
-  if (c.kernel == 3 && c.stride == 1) {
+  if (packing.rows()) {
     switch (packing.group()) {
       case 16: return plain ? launch_conv<Conv3x3<E, 16, false>>(p, Conv3x3<E, 16, false>::SHARED_BYTES, stream)
                             : launch_conv<Conv3x3<E, 16, true>>(p, Conv3x3<E, 16, true>::SHARED_BYTES, stream);

@@ -22,7 +22,7 @@ struct ConvArgs {
   int a_chunks, chunks;  // of 16 channels
   int groups;            // of output channels
   int blocks_y, blocks_x;
-  bool a_wide, b_wide, y_wide;  // 16 bytes at a time: aligned, and so is every pixel
+  bool a_wide, b_wide, y_wide, first_wide, second_wide;  // 16 bytes at a time: aligned, and so is every pixel
 };
 
 // Output pixels of one block: rows [y0, y0 + TH), columns [x0, x0 + 32).
@@ -57,9 +57,8 @@ struct Patch {
   int pitch;  // slots in a row
 
   RESTORE_DEVICE int slots() const { return rows * pitch; }
-  RESTORE_DEVICE int slot(int row, int column) const {
-    return row * pitch + (stride == 2 ? (column & 1) * half + (column >> 1) : column);
-  }
+  RESTORE_DEVICE int in_row(int column) const { return stride == 2 ? (column & 1) * half + (column >> 1) : column; }
+  RESTORE_DEVICE int slot(int row, int column) const { return row * pitch + in_row(column); }
 };
 
 template <int TH>
@@ -74,9 +73,13 @@ RESTORE_DEVICE Patch patch_of(const Conv& c) {
   return patch;
 }
 
-// 16 channels of a pixel are 32 bytes, as two halves of 16; which half comes first alternates every four slots, so that
-// eight neighbours fall on eight different banks.
-RESTORE_DEVICE int half_at(int slot, int half) { return slot * 32 + ((half ^ ((slot >> 2) & 1)) << 4); }
+// 16 channels of a pixel are 32 bytes, as two halves of 16; which half comes first alternates every four slots of a row,
+// so that eight neighbours fall on eight different banks.  (Of a row: the rows of a column differ by a constant then.)
+RESTORE_DEVICE int swapped(int in_row) { return in_row >> 2 & 1; }
+RESTORE_DEVICE int half_at(const Patch& patch, int row, int column, int half) {
+  const int in_row = patch.in_row(column);
+  return (row * patch.pitch + in_row) * 32 + ((half ^ swapped(in_row)) << 4);
+}
 
 RESTORE_DEVICE int64_t pixel_at(const Rows& at, int width, int n, int y, int x) {
   return (int64_t(n) * at.rows + (y - at.first_row)) * width + x;
@@ -130,10 +133,9 @@ RESTORE_DEVICE void stage_chunk(const ConvArgs& p, const TileAt& at, const Patch
   for (int i = thread; i < patch.rows * patch.columns * 2; i += kConvThreads) {
     const int pixel = i >> 1, half = i & 1;
     const int row = pixel / patch.columns, column = pixel % patch.columns;
-    const int slot = patch.slot(row, column);
     const int y = at.y0 * c.stride - c.padding + row, x = at.x0 * c.stride - c.padding + column;
-    const bool there = load_shared_1(known + slot) >> second & 1;
-    stage_eight(stage + half_at(slot, half), source, second ? p.b_wide : p.a_wide, at.n, y, x, channel + half * 8, there);
+    const bool there = load_shared_1(known + patch.slot(row, column)) >> second & 1;
+    stage_eight(stage + half_at(patch, row, column, half), source, second ? p.b_wide : p.a_wide, at.n, y, x, channel + half * 8, there);
   }
 }
 

@@ -10,6 +10,10 @@
 
 #define RESTORE_DEVICE __device__ __forceinline__
 #define RESTORE_UNROLL _Pragma("unroll")
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define RESTORE_WGMMA  // compute capability 9.0 alone has these instructions
+#endif
+#define RESTORE_NO_UNROLL _Pragma("unroll 1")
 
 namespace restore {
 
@@ -33,6 +37,12 @@ RESTORE_DEVICE uint32_t shared_address(const void* p) { return uint32_t(__cvta_g
 RESTORE_DEVICE void copy_async_16(void* dst, const void* src, int bytes) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(dst)), "l"(src), "r"(bytes)
                : "memory");
+}
+// What copies have brought may be read by group products; after wait_copies, before the barrier.
+RESTORE_DEVICE void show_copies_to_group_products() {
+#if defined(RESTORE_WGMMA)
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#endif
 }
 RESTORE_DEVICE void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // Until all but the last N groups of this thread have arrived.
@@ -77,11 +87,11 @@ RESTORE_DEVICE void barrier() { __syncthreads(); }
 // stays NaN, so that a broken network is noticed.
 struct Half {
   static RESTORE_DEVICE uint32_t pack(float low, float high) {
-    const __half2 pair = __floats2half2_rn(saturate(low), saturate(high));
-    return *reinterpret_cast<const uint32_t*>(&pair);
+    uint32_t pair;
+    asm("cvt.rn.satfinite.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    return pair;
   }
   static RESTORE_DEVICE float number(uint16_t bits) { return __half2float(__ushort_as_half(bits)); }
-  static RESTORE_DEVICE float saturate(float v) { return v > 65504.f ? 65504.f : v < -65504.f ? -65504.f : v; }
 };
 struct Bf16 {
   static RESTORE_DEVICE uint32_t pack(float low, float high) {
@@ -109,6 +119,66 @@ RESTORE_DEVICE void multiply_add<Bf16>(float (&d)[4], const uint32_t (&a)[4], ui
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
+
+#if defined(RESTORE_WGMMA)
+// Products of four neighbouring warps at once (a "warpgroup"), in the background: begin, any number of them, finish.
+// Neither sums nor a may be touched in between.
+RESTORE_DEVICE void begin_group_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+RESTORE_DEVICE void finish_group_products() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+  asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+}
+// b: NOUT filters x 8 channels x 16 bits in shared memory, and the next 8 channels after them.  The descriptor (PTX ISA,
+// "Matrix Descriptor"): address, bytes from the one half of k to the other, bytes from 8 filters to the next; in 16s.
+template <int NOUT>
+RESTORE_DEVICE uint64_t group_matrix(const void* b) {
+  return uint64_t(shared_address(b) >> 4 & 0x3fff) | uint64_t(NOUT) << 16 | uint64_t(128 >> 4) << 32;
+}
+template <class E, int NOUT>
+RESTORE_DEVICE void group_multiply_add(float (&d)[NOUT / 8][4], const uint32_t (&a)[4], const void* b);
+template <>
+RESTORE_DEVICE void group_multiply_add<Half, 16>(float (&d)[2][4], const uint32_t (&a)[4], const void* b) {
+  asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n16k16.f32.f16.f16 {%0, %1, %2, %3, %4, %5, %6, %7}, {%8, %9, %10, %11}, %12, 1, 1, 1, 0;"
+      : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]), "+f"(d[1][1]), "+f"(d[1][2]), "+f"(d[1][3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(group_matrix<16>(b)));
+}
+template <>
+RESTORE_DEVICE void group_multiply_add<Bf16, 16>(float (&d)[2][4], const uint32_t (&a)[4], const void* b) {
+  asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7}, {%8, %9, %10, %11}, %12, 1, 1, 1, 0;"
+      : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]), "+f"(d[1][1]), "+f"(d[1][2]), "+f"(d[1][3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(group_matrix<16>(b)));
+}
+template <>
+RESTORE_DEVICE void group_multiply_add<Half, 32>(float (&d)[4][4], const uint32_t (&a)[4], const void* b) {
+  asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n32k16.f32.f16.f16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15}, {%16, %17, %18, %19}, %20, 1, 1, 1, 0;"
+      : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]), "+f"(d[1][1]), "+f"(d[1][2]), "+f"(d[1][3]), "+f"(d[2][0]), "+f"(d[2][1]), "+f"(d[2][2]), "+f"(d[2][3]), "+f"(d[3][0]), "+f"(d[3][1]), "+f"(d[3][2]), "+f"(d[3][3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(group_matrix<32>(b)));
+}
+template <>
+RESTORE_DEVICE void group_multiply_add<Bf16, 32>(float (&d)[4][4], const uint32_t (&a)[4], const void* b) {
+  asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15}, {%16, %17, %18, %19}, %20, 1, 1, 1, 0;"
+      : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]), "+f"(d[1][1]), "+f"(d[1][2]), "+f"(d[1][3]), "+f"(d[2][0]), "+f"(d[2][1]), "+f"(d[2][2]), "+f"(d[2][3]), "+f"(d[3][0]), "+f"(d[3][1]), "+f"(d[3][2]), "+f"(d[3][3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(group_matrix<32>(b)));
+}
+template <>
+RESTORE_DEVICE void group_multiply_add<Half, 64>(float (&d)[8][4], const uint32_t (&a)[4], const void* b) {
+  asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, {%32, %33, %34, %35}, %36, 1, 1, 1, 0;"
+      : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]), "+f"(d[1][1]), "+f"(d[1][2]), "+f"(d[1][3]), "+f"(d[2][0]), "+f"(d[2][1]), "+f"(d[2][2]), "+f"(d[2][3]), "+f"(d[3][0]), "+f"(d[3][1]), "+f"(d[3][2]), "+f"(d[3][3]), "+f"(d[4][0]), "+f"(d[4][1]), "+f"(d[4][2]), "+f"(d[4][3]), "+f"(d[5][0]), "+f"(d[5][1]), "+f"(d[5][2]), "+f"(d[5][3]), "+f"(d[6][0]), "+f"(d[6][1]), "+f"(d[6][2]), "+f"(d[6][3]), "+f"(d[7][0]), "+f"(d[7][1]), "+f"(d[7][2]), "+f"(d[7][3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(group_matrix<64>(b)));
+}
+template <>
+RESTORE_DEVICE void group_multiply_add<Bf16, 64>(float (&d)[8][4], const uint32_t (&a)[4], const void* b) {
+  asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, {%32, %33, %34, %35}, %36, 1, 1, 1, 0;"
+      : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]), "+f"(d[1][1]), "+f"(d[1][2]), "+f"(d[1][3]), "+f"(d[2][0]), "+f"(d[2][1]), "+f"(d[2][2]), "+f"(d[2][3]), "+f"(d[3][0]), "+f"(d[3][1]), "+f"(d[3][2]), "+f"(d[3][3]), "+f"(d[4][0]), "+f"(d[4][1]), "+f"(d[4][2]), "+f"(d[4][3]), "+f"(d[5][0]), "+f"(d[5][1]), "+f"(d[5][2]), "+f"(d[5][3]), "+f"(d[6][0]), "+f"(d[6][1]), "+f"(d[6][2]), "+f"(d[6][3]), "+f"(d[7][0]), "+f"(d[7][1]), "+f"(d[7][2]), "+f"(d[7][3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(group_matrix<64>(b)));
+}
+#endif
 
 }  // namespace restore
 #else

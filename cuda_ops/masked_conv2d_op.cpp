@@ -153,7 +153,7 @@ Conv conv_of(const Layer& layer) {
 // Packs the weights (a launch of some microseconds) and convolves.
 void run_on_tensor_cores(Conv& c, const Layer& layer) {
   void* stream = current_stream(layer.x.x);
-  const Packing packing{c.kernel, c.channels, c.a.channels, c.b.channels};
+  const Packing packing{c.kernel, c.channels, c.a.channels, c.b.channels, c.stride};
   const Tensor plain = torch::stable::contiguous(layer.weight);
   const Tensor packed = torch::stable::new_empty(layer.weight, {packing.elements()});
   check_launch(pack_weights(static_cast<const uint16_t*>(plain.const_data_ptr()),

@@ -5,6 +5,7 @@
 
 #define RESTORE_DEVICE inline
 #define RESTORE_UNROLL
+#define RESTORE_NO_UNROLL
 
 namespace restore {
 
@@ -22,6 +23,7 @@ inline void copy_async_16(void* dst, const void* src, int bytes) {
   self().open.push_back({static_cast<unsigned char*>(dst), static_cast<const unsigned char*>(src), bytes});
   (bytes > 0 ? counts.bytes_copied : counts.bytes_zeroed) += 16;
 }
+inline void show_copies_to_group_products() {}
 inline void commit_copies() {
   emulator::Thread& mine = emulator::self();
   mine.groups.push_back(std::move(mine.open));
@@ -135,6 +137,23 @@ inline void multiply_add(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uin
   std::copy(a, a + 4, q.a);
   emulator::meet(q);
 }
+
+// Of a warp alone, and at once: what four warps share is only that they go on together.
+#if defined(RESTORE_WGMMA)
+inline void begin_group_products() {}
+inline void finish_group_products() {}
+template <class E, int NOUT>
+inline void group_multiply_add(float (&d)[NOUT / 8][4], const uint32_t (&a)[4], const void* b) {
+  const int lane = emulator::block->current % emulator::kWarp;
+  const unsigned char* row = static_cast<const unsigned char*>(b) + (lane >> 3 & 1) * (NOUT * 16) + (lane & 7) * 16;
+  for (int j = 0; j < NOUT / 16; ++j) {
+    uint32_t w[4];
+    load_matrix_x4(w, row + ((lane >> 4) + 2 * j) * 128);
+    multiply_add<E>(d[2 * j], a, w[0], w[1]);
+    multiply_add<E>(d[2 * j + 1], a, w[2], w[3]);
+  }
+}
+#endif
 
 // launch.h's launch: all blocks, one after the other.
 template <class Kernel>

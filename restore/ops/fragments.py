@@ -1,9 +1,7 @@
-"""Owns the order of weights that the tensor-core kernels read; the twin of cuda_ops/pack.h.
+"""Owns the order of weights that the tensor-core kernels of 3 x 3 convolutions read; the twin of cuda_ops/pack.h.
 
-packed[group of outputs][chunk of 16 inputs][tap][pair of 8 outputs][lane][8 numbers]: each lane's share of a tap's
-matrix is 16 bytes side by side.  Lane l (g = l // 4, t = l % 4) of a pair holds, for outputs g and 8 + g, the inputs
-2t, 2t + 1, 8 + 2t and 9 + 2t: the two fragments of the PTX instruction mma.m16n8k16.  Channels that aren't there are
-zeros.
+packed[group of outputs][chunk of 16 inputs][tap][half of the chunk][output][8 inputs]: eight outputs are 128 bytes side
+by side, one matrix for the PTX instructions ldmatrix and wgmma.  Channels that aren't there are zeros.
 """
 
 from __future__ import annotations
@@ -44,9 +42,8 @@ def unpack(packed: Tensor, outputs: int, inputs: int, kernel: int = 3) -> Tensor
 def _order(outputs: int, inputs: int, kernel: int) -> Tensor:
     """For each packed number its place in the weights; one past their end for those that aren't there."""
     group, taps = group_of(outputs), kernel * kernel
-    shape = (-(-outputs // group), -(-inputs // 16), taps, group // 16, 32, 8)
-    at_group, chunk, tap, pair, lane, e = torch.meshgrid(*(torch.arange(size) for size in shape), indexing="ij")
-    output = at_group * group + pair * 16 + e // 4 * 8 + lane // 4
-    feature = chunk * 16 + 2 * (lane % 4) + e // 2 % 2 * 8 + e % 2
+    shape = (-(-outputs // group), -(-inputs // 16), taps, 2, group, 8)
+    at_group, chunk, tap, half, filter_, e = torch.meshgrid(*(torch.arange(size) for size in shape), indexing="ij")
+    output, feature = at_group * group + filter_, chunk * 16 + half * 8 + e
     place = (output * inputs + feature) * taps + tap
     return torch.where((output < outputs) & (feature < inputs), place, outputs * inputs * taps).reshape(-1)

@@ -18,7 +18,7 @@ import torch
 
 import restore
 
-INTERFACE = 2
+INTERFACE = 3
 """Raised with every change of a schema in this package: the library's file name carries it, so that an old one is never
 loaded.  CMakeLists.txt reads this line."""
 

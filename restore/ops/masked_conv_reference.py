@@ -13,7 +13,9 @@ BLOCK_PX = (16, 32)
 
 
 def _double(t: Tensor) -> Tensor:
-    return t.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    if t.dtype == torch.bool:
+        return t.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    return F.interpolate(t, scale_factor=2, mode="nearest")  # one pass, and it keeps the memory format
 
 
 def _joined(x: Tensor, valid: Tensor, skip: Tensor | None, skip_valid: Tensor | None, doubled: bool) -> Tensor:
@@ -37,12 +39,19 @@ def _counts(
 ) -> Tensor:
     """(N, 1, H', W'): known numbers of each window, over channels.  Whole numbers, exact in float32."""
     kind = torch.float64 if weight.dtype == torch.float64 else torch.float32
-    ones = torch.ones(1, 1, *weight.shape[2:], dtype=kind, device=weight.device)
-    # Products of 0 and 1 are exact in TF32 and bf16 too; channels are multiplied after the sums.
-    counts = F.conv2d((_double(valid) if doubled else valid).to(kind), ones, None, stride, padding) * x.shape[1]
+    counts = _windows((_double(valid) if doubled else valid).to(kind), weight, stride, padding) * x.shape[1]
     if skip is not None and skip_valid is not None:
-        counts = counts + F.conv2d(skip_valid.to(kind), ones, None, stride, padding) * skip.shape[1]
+        counts = counts + _windows(skip_valid.to(kind), weight, stride, padding) * skip.shape[1]
     return counts
+
+
+def _windows(known: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+    """How many of each window's positions are known; channels are multiplied after the sums."""
+    kernel = (int(weight.shape[2]), int(weight.shape[3]))
+    if 2 * padding <= min(kernel):  # the only padding that pooling takes; quicker than a convolution of one channel
+        return F.avg_pool2d(known, kernel, stride, padding, divisor_override=1)
+    ones = torch.ones(1, 1, *kernel, dtype=known.dtype, device=known.device)
+    return F.conv2d(known, ones, None, stride, padding)  # products of 0 and 1 are exact in TF32 too
 
 
 def _ratio(counts: Tensor, weight: Tensor) -> Tensor:
@@ -162,8 +171,7 @@ def gradient(ctx: Any, grad_y: Tensor, grad_valid: Tensor | None) -> tuple[Tenso
     if needs[0]:
         grad_x = grad_known[:, : x.shape[1]]
         if ctx.doubled:  # each stored pixel was read four times
-            n, c, h, w = x.shape
-            grad_x = grad_x.reshape(n, c, h, 2, w, 2).sum((3, 5))
+            grad_x = F.avg_pool2d(grad_x, 2, divisor_override=1)
         grad_x = torch.where(valid, grad_x, 0)
     if needs[6]:
         grad_skip = torch.where(skip_valid, grad_known[:, x.shape[1] :], 0)

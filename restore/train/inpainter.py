@@ -29,6 +29,7 @@ from restore.train.crops import Crops, Shard, open_shard, sample
 from restore.train.damage import Damage, Holes, draw, narrowed, training_damage
 from restore.train.evaluate import Probe, as_tensors, make_probe
 from restore.train.files import write_whole
+from restore.train.gradients import Gradients, eager, replayed
 from restore.train.overlays import Overlays, read_overlays
 
 CHECKPOINT, WEIGHTS, TABLE, PLOT = "checkpoint.pt", "inpainter.safetensors", "log.csv", "log.png"
@@ -91,19 +92,16 @@ def train(told: Training, on_row: Callable[[log.Row], None] = lambda _: None) ->
         raise SetupError(f"{told.crops}: holds no crop to train with; pack more pictures")
     overlays = read_overlays(told.overlays) if told.overlays else Overlays((), (), ())
     device = devices.resolve_device(told.device)
-    dtype = torch.float32
-    if device.startswith("cuda"):
-        dtype = torch.bfloat16
-        torch.backends.cudnn.benchmark = True  # all batches have one shape
     decides = _what_decides(told, shard, overlays)
     state = _begin(told, device)
     checkpoint.resume(state, told.out / CHECKPOINT, decides, device)
     probe = make_probe(shard, overlays.held_out, each=told.probe_crops)
     before, started = state.seconds, time.monotonic()
     losses: list[Tensor] = []
+    gradients = _gradients(state, told, device)
     make = partial(make_batch, shard, narrowed(training_damage(told.max_width_px), told.crop_px), overlays.training)
     for crops, holes in ahead(partial(make, told.batch, told.crop_px, told.seed), state.step, told.steps, told.workers):
-        losses.append(_step(state, told, *as_tensors(crops, holes, device), dtype))
+        losses.append(_step(state, told, gradients(*as_tensors(crops, holes, device))))
         state.seconds = before + time.monotonic() - started
         late = told.minutes is not None and time.monotonic() - started >= 60 * told.minutes
         due = state.step % told.every == 0 or state.step == told.steps
@@ -139,20 +137,24 @@ def make_batch(
     return crops, np.stack([draw(damage, crop_px, crop_px, rng, overlays) for _ in range(count)])
 
 
-def _step(state: State, told: Training, x: Tensor, valid: Tensor, dtype: torch.dtype) -> Tensor:
+def _gradients(state: State, told: Training, device: str) -> Gradients:
     state.net.train()
-    loss = loss_of(state.net(x, valid, dtype), x, valid)
-    state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    if not device.startswith("cuda"):
+        return eager(state.net, loss_of, torch.float32)
+    torch.backends.cudnn.benchmark = True  # all batches have one shape
+    return replayed(state.net, loss_of, torch.bfloat16, (told.batch, 3, told.crop_px, told.crop_px))
+
+
+def _step(state: State, told: Training, loss: Tensor) -> Tensor:
+    """With the gradients that `loss` left."""
     torch.nn.utils.clip_grad_norm_(state.net.parameters(), _LARGEST_GRADIENT)
     state.optimizer.step()
     state.schedule.step()
     state.step += 1
     keep = min(told.ema, (1 + state.step) / (10 + state.step))  # at the start, what is old is worth little
     with torch.no_grad():
-        for mean, new in zip(state.average.parameters(), state.net.parameters(), strict=True):
-            mean.lerp_(new, 1 - keep)
-    return loss.detach()
+        torch._foreach_lerp_(list(state.average.parameters()), list(state.net.parameters()), 1 - keep)
+    return loss
 
 
 def _add_losses(state: State, losses: list[Tensor]) -> None:
@@ -189,7 +191,8 @@ def _begin(told: Training, device: str) -> State:
     average = PconvUnet(told.widths)
     average.load_state_dict(net.state_dict())
     net, average = net.to(device), average.to(device)
-    optimizer = torch.optim.AdamW(net.parameters(), told.lr, weight_decay=_WEIGHT_DECAY)
+    fused = device.startswith("cuda")  # one kernel for all parameters
+    optimizer = torch.optim.AdamW(net.parameters(), told.lr, weight_decay=_WEIGHT_DECAY, fused=fused)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, told.lr, told.steps, pct_start=_WARM_UP)
     return State(net, average, optimizer, schedule)
 

@@ -68,7 +68,7 @@ class RrdbCall(ctypes.Structure):
 
 
 class Packing(ctypes.Structure):
-    _fields_ = tuple((name, ctypes.c_int) for name in ("kernel", "channels", "a_channels", "b_channels"))
+    _fields_ = tuple((name, ctypes.c_int) for name in ("kernel", "channels", "a_channels", "b_channels", "stride"))
 
 
 def compiler() -> str:
@@ -144,8 +144,8 @@ class Emulator:
         self.library.emulator_counts(numbers, error, 300)
         return Run(dict(zip(COUNTS, numbers, strict=True)), error.value.decode())
 
-    def pack(self, weight: Tensor, a_channels: int, b_channels: int = 0) -> Tensor:
-        packing = Packing(weight.shape[2], weight.shape[0], a_channels, b_channels)
+    def pack(self, weight: Tensor, a_channels: int, b_channels: int = 0, stride: int = 1) -> Tensor:
+        packing = Packing(weight.shape[2], weight.shape[0], a_channels, b_channels, stride)
         packed = torch.empty(self.library.packed_elements(ctypes.byref(packing)), dtype=weight.dtype)
         dense = weight.contiguous()
         places = (ctypes.c_void_p(t.data_ptr()) for t in (dense, packed))
@@ -214,7 +214,7 @@ def convolve(emulator: Emulator, case: Case, seed: int = 0) -> tuple[Tensor, Ten
     y = torch.full((n, out_h, out_w, k + case.guard), GUARD, dtype=torch.float32 if case.single else case.x.dtype)
     valid = torch.full((n, out_h, out_w), 9, dtype=torch.uint8) if case.valid is not None else None
     skip_channels = 0 if case.skip is None else case.skip.shape[3]
-    packed = emulator.pack(case.weight.to(case.x.dtype), case.channels, skip_channels)
+    packed = emulator.pack(case.weight.to(case.x.dtype), case.channels, skip_channels, case.stride)
 
     def source(x: Tensor, known: Tensor | None, channels: int, doubled: bool) -> Source:
         assert x.is_contiguous()

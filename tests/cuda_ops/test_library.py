@@ -90,7 +90,7 @@ def test_no_cuda_source_includes_torch(source: Path) -> None:
 
 @dataclass(frozen=True)
 class Compiled:
-    """One source for sm_90."""
+    """One source for one architecture."""
 
     report: str
     """What ptxas says."""
@@ -98,24 +98,24 @@ class Compiled:
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Compiled]:
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, str], Compiled]:
     nvcc = shutil.which("nvcc")
     if nvcc is None:
         pytest.skip("nvcc is not there")
     folder = tmp_path_factory.mktemp("cubins")
 
     @cache
-    def compile_source(source: Path) -> Compiled:
-        cubin = folder / f"{source.stem}.cubin"
-        flags = ["-std=c++17", "-O3", "-arch=sm_90", "-cubin", "-Xptxas=-v"]
+    def compile_source(source: Path, architecture: str) -> Compiled:
+        cubin = folder / f"{source.stem}-{architecture}.cubin"
+        flags = ["-std=c++17", "-O3", f"-arch={architecture}", "-cubin", "-Xptxas=-v"]
         return Compiled(output_of(nvcc, *flags, source, "-o", cubin), cubin)
 
     return compile_source
 
 
 @pytest.mark.parametrize("source", KERNELS, ids=lambda path: path.name)
-def test_kernels_fit_the_registers_of_sm_90(source: Path, compiled: Callable[[Path], Compiled]) -> None:
-    report = compiled(source).report
+def test_kernels_fit_two_blocks_registers_of_sm_90(source: Path, compiled: Callable[[Path, str], Compiled]) -> None:
+    report = compiled(source, "sm_90a").report
     spills = [
         int(count)
         for pair in re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", report)
@@ -125,11 +125,13 @@ def test_kernels_fit_the_registers_of_sm_90(source: Path, compiled: Callable[[Pa
     assert registers, report
     assert set(spills) == {0}, report
     assert max(registers) <= 128, report
+    assert "serialized" not in report, report  # products of four warps that wait for each other
 
 
+@pytest.mark.parametrize(("architecture", "product"), [("sm_80", "HMMA.16816"), ("sm_90a", "HGMMA")])
 @pytest.mark.parametrize("source", [path for path in KERNELS if path.name.startswith("conv_")], ids=lambda p: p.name)
 def test_convolutions_are_tensor_core_products_and_touch_no_local_memory(
-    source: Path, compiled: Callable[[Path], Compiled]
+    source: Path, architecture: str, product: str, compiled: Callable[[Path, str], Compiled]
 ) -> None:
     spec = importlib.util.find_spec("nvidia.cu13")
     places = [] if spec is None else [str(Path(folder) / "bin") for folder in spec.submodule_search_locations or ()]
@@ -138,7 +140,7 @@ def test_convolutions_are_tensor_core_products_and_touch_no_local_memory(
         pytest.fail("RESTORE_REQUIRE_OPS=1, but nvdisasm is not there (extra `dev`)", pytrace=False)
     if tool is None:
         pytest.skip("nvdisasm is not there (extra `dev`)")
-    listing = output_of(tool, compiled(source).cubin)
+    listing = output_of(tool, compiled(source, architecture).cubin)
     functions = re.split(r"^\.text\.", listing, flags=re.MULTILINE)[1:]
     products = {}
     for body in functions:
@@ -146,10 +148,14 @@ def test_convolutions_are_tensor_core_products_and_touch_no_local_memory(
         assert not re.search(r"\b(LDL|STL)\b", body), f"{name} uses local memory"
         if found := re.search(r"(Conv3x3|ConvAny).*?Li(\d+)E(?:Lb([01]))?", name):
             kind, filters, masked = found[1], int(found[2]), found[3]
-            products[kind, filters, masked] = len(re.findall(r"\bHMMA\.16816\.F32", body))
-    # A warp's share of a chunk: 9 taps, 4 rows (2 for 64 filters), 2 products for each 16 filters; unrolled wholly.
-    tuned = {(kind, n): count for (kind, n, _), count in products.items() if kind == "Conv3x3"}
-    assert tuned == {("Conv3x3", 16): 72, ("Conv3x3", 32): 144, ("Conv3x3", 64): 144}
+            counted = product if kind == "Conv3x3" else "HMMA.16816"
+            products[kind, filters, masked] = len(re.findall(rf"\b{re.escape(counted)}\.\S*F32", body))
+    # A warp's share of a chunk for one column of taps: 3 taps, ROWS rows, 2 products for each 16 filters; of four warps
+    # together, all filters at once.
+    rows = {(16, "0"): 4, (16, "1"): 4, (32, "0"): 4, (32, "1"): 2, (64, "0"): 2, (64, "1"): 2}
+    each = {16: 2, 32: 4, 64: 8} if product.startswith("HMMA") else {16: 1, 32: 1, 64: 1}
+    tuned = {(n, masked): count for (kind, n, masked), count in products.items() if kind == "Conv3x3"}
+    assert tuned == {(n, masked): 3 * count * each[n] for (n, masked), count in rows.items()}
     assert sum(kind == "Conv3x3" for kind, _, _ in products) == 6
     for (kind, filters, _), count in products.items():
         if kind == "ConvAny":  # one tap, 2 rows; the compiler may unroll the loop over taps
