@@ -1,0 +1,194 @@
+"""Owns the cleaning of one frame and of a shot: window in, frame without dirt and its ledger out.
+
+A frame is judged and filled from a window of two frames on each side, and from nothing else: any cut of a reel into
+segments gives the same pixels, and memory holds five frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from restore.film.alone import ALONE_SIGMAS, alone_candidates
+from restore.film.dirt import Candidates, DirtLaw, candidates_of
+from restore.film.evidence import Opinion, clean_greys, evidence_of, neighbours_of, rough_holes
+from restore.film.fill import Filled, Filler, Hole, fill, navier_stokes, versions_of
+from restore.film.judge import DEFAULT_BAR, Verdicts, calibrated, log_odds
+from restore.film.working import Frame, Holes, grey_of
+from restore.trust.ledger import Fill
+
+CONTEXT_FRAMES = 2
+"""Frames on each side, within the shot, that a frame's result depends on."""
+MAX_FALSE = 2.0
+"""False objects a frame that are put up with, unless the user says otherwise."""
+SAMPLES = 12
+_RIM = np.ones((3, 3), np.uint8)
+
+
+@dataclass(frozen=True)
+class CleanLaw:
+    """How dirt is found and filled."""
+
+    dirt: DirtLaw = field(default_factory=DirtLaw)
+    bar: float = DEFAULT_BAR
+    """Log-odds from which a candidate is dirt: `calibrate` finds a shot's own."""
+    grain: bool = True
+    """Whether fills get the grain that they lack."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Frames of one shot around one of them."""
+
+    frames: Mapping[int, Frame]
+    """By their number in the shot, from 0: `at` and up to `CONTEXT_FRAMES` on each side, as far as the shot goes."""
+    at: int
+    shot_frames: int
+    """How many frames the shot has."""
+
+    def __post_init__(self) -> None:
+        first, last = max(0, self.at - CONTEXT_FRAMES), min(self.shot_frames - 1, self.at + CONTEXT_FRAMES)
+        missing = set(range(first, last + 1)) - set(self.frames)
+        if missing:
+            raise ValueError(f"frame {self.at} needs frames {sorted(missing)} of its shot, too")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found in one frame."""
+
+    candidates: Candidates
+    odds: NDArray[np.float64]
+    """(blobs,): log-odds of each candidate, were there as much dirt as not."""
+    kept: NDArray[np.bool_]
+    """(blobs,)."""
+    opinions: tuple[Opinion, ...]
+    sides: tuple[int, ...]
+    """Numbers of the frames that can fill."""
+    rough: Mapping[int, Holes]
+    """Rough holes of those frames."""
+
+    @property
+    def holes(self) -> Holes:
+        """(H, W): dirt, a pixel of soft rim included."""
+        found = self.candidates.holes(self.kept).astype(np.uint8)
+        return cv2.dilate(found, _RIM).view(np.bool_)
+
+
+def find(window: Window, law: CleanLaw) -> Found:
+    """Dirt in the window's frame.  Shots of one or two frames are judged without neighbours, and strictly."""
+    at = window.at
+    greys = {number: grey_of(frame) for number, frame in window.frames.items()}
+    sides = neighbours_of(at, greys.keys())
+    if sides is None:
+        alone = alone_candidates(greys[at], law.dirt)
+        return Found(alone, alone.scores - ALONE_SIGMAS, alone.scores > ALONE_SIGMAS, (), (), {})
+    looked_at = {number: rough_holes(greys, number) for number in (at, *sides)}
+    rough = {number: holes for number, (holes, _) in looked_at.items()}
+    clean = clean_greys(greys, rough)
+    first, second = sides
+    evidence = evidence_of(
+        greys[at], (greys[first], greys[second]), (clean[at], clean[first], clean[second]), looked_at[at][1]
+    )
+    candidates = candidates_of(greys[at], evidence, law.dirt)
+    odds = log_odds(candidates.facts)
+    return Found(candidates, odds, odds > law.bar, evidence.opinions, sides, rough)
+
+
+def repair(
+    window: Window, found: Found, law: CleanLaw, filler: Filler = navier_stokes, filled_by: Fill = Fill.NAVIER_STOKES
+) -> Filled:
+    """The window's frame without the dirt that was found; `filler` (which the ledger calls `filled_by`) serves what the
+    neighbours can't.  Pixels outside the repairs are the frame's own."""
+    labels, blobs = _blobs(found)
+    return _filled(window, found, labels, blobs, law, filler, filled_by)
+
+
+def repair_holes(
+    window: Window,
+    holes: Holes,
+    law: CleanLaw,
+    filler: Filler = navier_stokes,
+    filled_by: Fill = Fill.NAVIER_STOKES,
+    kind: str = "mask",
+) -> Filled:
+    """The window's frame with holes (H, W) filled that somebody else found: a person, infrared, scratches."""
+    found = find(window, law)
+    count, labels = cv2.connectedComponents(holes.astype(np.uint8))
+    return _filled(window, found, np.asarray(labels, np.int32), [Hole(kind)] * (count - 1), law, filler, filled_by)
+
+
+def _filled(
+    window: Window,
+    found: Found,
+    labels: NDArray[np.int32],
+    blobs: Sequence[Hole],
+    law: CleanLaw,
+    filler: Filler,
+    filled_by: Fill,
+) -> Filled:
+    current = window.frames[window.at]
+    sides = [(window.frames[number], found.rough[number]) for number in found.sides]
+    versions = versions_of(current, sides, found.opinions) if blobs else []
+    return fill(current, labels, blobs, versions, filler, filled_by, window.at, grain=law.grain)
+
+
+def _blobs(found: Found) -> tuple[NDArray[np.int32], list[Hole]]:
+    """Kept candidates with their soft rims, those that now touch as one, in the order of their first pixels."""
+    count, labels = cv2.connectedComponents(found.holes.astype(np.uint8))
+    candidates = found.candidates
+    scores = np.zeros(count)
+    areas = np.zeros(count)
+    thin = np.zeros(count, np.bool_)
+    for number in np.nonzero(found.kept)[0]:
+        box = candidates.boxes[number]
+        place = np.s_[box.y0 : box.y1, box.x0 : box.x1]
+        into = labels[place][candidates.labels[place] == number + 1][0]
+        scores[into] = max(scores[into], candidates.scores[number])
+        if candidates.areas_px[number] > areas[into]:
+            areas[into], thin[into] = candidates.areas_px[number], candidates.thin[number]
+    return np.asarray(labels, np.int32), [
+        Hole("hair" if thin[number] else "dust", float(scores[number])) for number in range(1, count)
+    ]
+
+
+def windows(frames: Iterable[Frame], shot_frames: int, first: int = 0) -> Iterator[Window]:
+    """Windows of a shot, or of a stretch of it that starts at its frame `first`: one for each frame whose context is
+    there, so a stretch that isn't cut off by the shot's ends gives none for its outer `CONTEXT_FRAMES`."""
+    held: dict[int, Frame] = {}
+    at = first if first == 0 else first + CONTEXT_FRAMES
+    for number, frame in enumerate(frames, first):
+        held[number] = frame
+        while at < shot_frames and number >= min(at + CONTEXT_FRAMES, shot_frames - 1):
+            yield Window({n: f for n, f in held.items() if abs(n - at) <= CONTEXT_FRAMES}, at, shot_frames)
+            at += 1
+            held.pop(at - CONTEXT_FRAMES - 1, None)
+
+
+def sampled(shot_frames: int, most: int = SAMPLES) -> list[int]:
+    """Which frames of a shot to look at before the rest, evenly spread."""
+    count = min(most, shot_frames)
+    return sorted({int((i + 0.5) * shot_frames / count) for i in range(count)})
+
+
+def calibrate(samples: Iterable[Window], law: CleanLaw, max_false: float = MAX_FALSE) -> tuple[CleanLaw, Verdicts]:
+    """`law` with the bar for a shot, from some of its frames, and what was found out about it."""
+    verdicts = calibrated([find(window, law).odds for window in samples], max_false)
+    return replace(law, bar=verdicts.bar), verdicts
+
+
+def clean_shot(
+    frames: Iterable[Frame],
+    shot_frames: int,
+    law: CleanLaw,
+    filler: Filler = navier_stokes,
+    filled_by: Fill = Fill.NAVIER_STOKES,
+) -> Iterator[tuple[Filled, Found]]:
+    """Each frame of a shot without its dirt, in order; at most five frames are held."""
+    for window in windows(frames, shot_frames):
+        found = find(window, law)
+        yield repair(window, found, law, filler, filled_by), found

@@ -1,0 +1,97 @@
+"""Owns the verdict on candidates for dirt: how likely each is dirt, and how many false ones a shot will stand.
+
+A logistic model over a blob's facts, fitted on clips and pans with and without planted damage
+(`benchmarks/film_judge.py`).  It was fitted with as many true as false ones; how many there are in a shot is found from
+the shot itself, by the expectation-maximisation of Saerens, Latinne and Decaestecker, "Adjusting the outputs of a
+classifier to new a priori probabilities" (2002).  On a clean shot that share goes to zero and the bar rises; on a dirty
+one it falls.  The bar then is as low as the budget of false objects a frame allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restore.film.dirt import FACTS
+
+Terms = NDArray[np.float64]
+
+_WEIGHTS: dict[str, float] = {
+    "peak": 2.6904,
+    "contrast": 1.4762,
+    "size": 0.0111,
+    "thin": -3.4363,
+    "apart": -0.0193,
+    "apart shared": -1.5007,
+    "seen": 0.5409,
+    "seen elsewhere": 3.5641,
+    "crowd": -0.363,
+    "apart x seen elsewhere": 0.1778,
+}
+_CONSTANT = -3.9076
+
+LOWEST_BAR, DEFAULT_BAR, HIGHEST_BAR = -1.0, 1.0, 8.0
+"""Log-odds.  Below the lowest nothing is dirt, whatever a shot looks like; the default is for shots not sampled."""
+_EM_ROUNDS = 200
+_PRIOR_FALSE = 1.0
+"""Counted along in each frame of a sample: a shot with three candidates doesn't prove itself clean or dirty."""
+
+
+def terms_of(facts: NDArray[np.float64]) -> Terms:
+    """(blobs, FACTS + 1): the facts, and one product: that neighbours disagree means less where nothing like the blob
+    is found elsewhere."""
+    apart, elsewhere = facts[:, FACTS.index("apart")], facts[:, FACTS.index("seen elsewhere")]
+    return np.concatenate([facts, (apart * elsewhere)[:, None]], axis=1)
+
+
+TERMS = (*FACTS, "apart x seen elsewhere")
+
+
+def log_odds(facts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(blobs,): 0 = as likely dirt as not, were there as much of both."""
+    weights = np.array([_WEIGHTS[name] for name in TERMS])
+    odds: NDArray[np.float64] = terms_of(facts) @ weights + _CONSTANT
+    return odds
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What a sample of a shot's frames says about all of it."""
+
+    bar: float
+    """Candidates with log-odds above it are dirt."""
+    dirt_share: float
+    """Of candidates, 0..1."""
+    expected_false: float
+    """Objects a frame that pass the bar and aren't dirt."""
+
+
+def calibrated(samples: Sequence[NDArray[np.float64]], max_false: float) -> Verdicts:
+    """The bar for a shot, from the log-odds of the candidates of some of its frames (one array a frame).
+
+    The lowest bar, within limits, over which at most `max_false` objects a frame are expected to be false.
+    """
+    odds = np.sort(np.concatenate([*samples, np.zeros(0)]))[::-1]
+    if not len(samples) or not len(odds):
+        return Verdicts(DEFAULT_BAR, 0.0, 0.0)
+    frames = len(samples)
+    share = 0.5
+    for _ in range(_EM_ROUNDS):
+        share = float(_dirt(odds, share).sum()) / (len(odds) + _PRIOR_FALSE * frames)
+    expected = np.cumsum(1 - _dirt(odds, share)) / frames
+    within = int(np.searchsorted(expected, max_false, side="right"))
+    bar = float(odds[within]) if within < len(odds) else LOWEST_BAR
+    bar = float(np.clip(bar, LOWEST_BAR, HIGHEST_BAR))
+    passing = odds > bar
+    return Verdicts(bar, share, float((1 - _dirt(odds, share))[passing].sum()) / frames)
+
+
+def _dirt(odds: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """Probability of dirt where that share of candidates is dirt."""
+    share = min(max(share, 1e-6), 1 - 1e-6)
+    prior = np.log(share / (1 - share))
+    probability: NDArray[np.float64] = 1 / (1 + np.exp(-np.clip(odds + prior, -60, 60)))
+    return probability
