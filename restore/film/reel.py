@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -268,8 +269,8 @@ def working_of(native: Native) -> Working:
         return yuv.to_working(native.planes, native.signal)
     if isinstance(native, Scan):
         element = native.header.elements[0]
-        return _widened(native.codes[..., _colour_places(element.channels)], element.raster.max_code)
-    pixels = native.first.pixels[..., _colour_places(native.first.stored.channels)]
+        return _widened(_colours(native.codes, element.channels), element.raster.max_code)
+    pixels = _colours(native.first.pixels, native.first.stored.channels)
     if pixels.dtype.kind == "u":
         return _widened(pixels, int(np.iinfo(pixels.dtype).max))
     return np.nan_to_num(pixels.astype(np.float32), nan=0.0, posinf=65504.0, neginf=-65504.0)
@@ -324,6 +325,11 @@ def _film_frame(number: int, native: Scan | Document) -> FilmFrame:
     return FilmFrame(number, working_of(native), native)
 
 
+def _colours(pixels: NDArray[Any], channels: Sequence[str]) -> NDArray[Any]:
+    places = _colour_places(channels)
+    return pixels if places == list(range(pixels.shape[2])) else pixels[..., places]
+
+
 def _any_channel(differs: NDArray[np.bool_]) -> Holes:
     any_channel: Holes = np.asarray(differs.any(axis=2))
     return any_channel
@@ -337,9 +343,13 @@ def _colour_places(channels: Sequence[str]) -> list[int]:
 
 def _widened(codes: NDArray[Any], top: int) -> NDArray[np.uint16]:
     """Codes 0..top over all of uint16; `_scaled` takes it back exactly."""
-    if top == 65535:
-        return codes.astype(np.uint16)
-    return ((codes.astype(np.uint32) * 65535 + top // 2) // top).astype(np.uint16)
+    return codes.astype(np.uint16) if top == 65535 else np.take(_wide_table(top), codes)
+
+
+@cache
+def _wide_table(top: int) -> NDArray[np.uint16]:
+    codes = np.arange(top + 1, dtype=np.uint32)
+    return ((codes * 65535 + top // 2) // top).astype(np.uint16)
 
 
 def _scaled(working: NDArray[np.uint16], top: int) -> NDArray[np.uint16]:

@@ -8,6 +8,14 @@ encode      a document to a file's bytes
 png tga bmp jpeg tiff webp pnm exr dds    one format each: what stands beside the pixels, and writing
 raster oiio pillow                        pixels through libraries
 ifd exif alpha container shared           what several formats share
+
+Film, which is imported by those who need it:
+
+sequence    frames of a folder by their names
+dpx cineon film_raster                    scans: headers, code values, changed pixels in a copy of the file
+video video_read video_pixels             what a video says, its frames by number, its samples as planes
+encoding video_write packets video_join   segments that anybody may encode, and the film they are joined into
+matroska video_filter pyav                the container's missing field, FFmpeg's filters, its import
 """
 
 from restore.formats.catalogue import (

@@ -7,7 +7,7 @@ machine's cores, nor on who encodes its neighbours.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
 from types import MappingProxyType
@@ -35,6 +35,8 @@ class Encoder:
     """The option that `--quality` sets; "" where there is none."""
     containers: tuple[str, ...] = ("matroska", "mov", "mp4")
     """First one: where nobody asks for another."""
+    limited_only: bool = False
+    """It has no way to say that Y'CbCr is full range."""
 
 
 _X265 = "log-level=none:open-gop=0:frame-threads=1:pools=none:info=0"
@@ -48,7 +50,7 @@ ENCODERS: Mapping[str, Encoder] = MappingProxyType(
             (("level", "3"), ("slices", "16"), ("slicecrc", "1"), ("coder", "1"), ("context", "0")),
             containers=("matroska",),
         ),
-        "prores": Encoder("prores_ks", False, True, (("vendor", "apl0"),), containers=("mov", "matroska")),
+        "prores": Encoder("prores_ks", False, True, (("vendor", "apl0"),), "", ("mov", "matroska"), True),
         "x264": Encoder("libx264", False, False, (("preset", "medium"), ("crf", "14")), "crf"),
         "x265": Encoder("libx265", False, False, (("preset", "medium"), ("crf", "16"), ("x265-params", _X265)), "crf"),
         "av1": Encoder(
@@ -59,13 +61,14 @@ ENCODERS: Mapping[str, Encoder] = MappingProxyType(
             "crf",
             ("matroska", "mp4"),
         ),
-        "v210": Encoder("v210", True, True, containers=("mov", "matroska")),
+        "v210": Encoder("v210", True, True, (), "", ("mov", "matroska"), True),
         "mjpeg": Encoder("mjpeg", False, True, (("qmin", "1"), ("qmax", "2"), ("strict", "-1"))),
         "mpeg2": Encoder(
             "mpeg2video",
             False,
             False,
             (("qmin", "1"), ("qmax", "3"), ("b", "80000000"), ("sc_threshold", "1000000000")),
+            limited_only=True,
         ),
     }
 )
@@ -93,6 +96,7 @@ class Encoding:
     height: int
     source: Layout
     """Of the planes that come in."""
+    source_full_range: bool
     pixel_format: str
     """That the encoder gets."""
     options: tuple[tuple[str, str], ...]
@@ -106,9 +110,16 @@ class Encoding:
     notes: tuple[str, ...] = ()
 
     @property
+    def converts(self) -> bool:
+        """Whether the encoder gets other samples than the film has."""
+        target = layout_of(self.pixel_format)
+        other_range = target.family is Family.YUV and self.source_full_range != (self.colour.range == 2)
+        return target.planar_name != self.source.planar_name or other_range
+
+    @property
     def exact(self) -> bool:
         """Whether decoding the result gives the very samples that were encoded: then untouched can be proven."""
-        return self.lossless and layout_of(self.pixel_format).planar_name == self.source.planar_name
+        return self.lossless and not self.converts
 
 
 def choose(
@@ -141,7 +152,7 @@ def choose(
         raise SetupError(f"{key} can't be written to {suffix or 'that'}: name the output {kinds}")
     width, height = size or (clip.width, clip.height)
     source = layout or clip.layout
-    pixel_format, converted = _pixel_format(key, encoder, source)
+    pixel_format = _pixel_format(key, encoder, source)
     target = layout_of(pixel_format)
     if (width % (1 << target.halvings[0]) or height % (1 << target.halvings[1])) and not encoder.lossless:
         raise SetupError(f"{key} needs even sides for {pixel_format}, not {width} x {height}: take --codec ffv1")
@@ -156,25 +167,28 @@ def choose(
     notes = [] if encoder.lossless else [f"{key} is lossy: that untouched samples stayed can't be proven"]
     if container == "matroska" and (clip.time_base * 1000).denominator != 1:
         notes.append("Matroska keeps times to the millisecond")
-    if converted:
-        notes.append(f"{source.name} goes into {pixel_format}, which holds all of it")
-    return Encoding(
+    encoding = Encoding(
         codec=key,
         encoder=encoder.name,
         container=container,
         width=width,
         height=height,
         source=source,
+        source_full_range=clip.full_range or source.full_range,
         pixel_format=pixel_format,
         options=tuple(options.items()),
         gop_frames=1 if encoder.intra else max(1, ceil(GOP_S * frame_rate)),
         lossless=encoder.lossless,
         rate=frame_rate,
-        colour=_colour(clip, source, target, height),
+        colour=_colour(clip, source, target, height, limited_only=encoder.limited_only),
         sample_aspect=clip.sample_aspect,
         field_order=1 if progressive else FIELD_ORDERS.index(clip.field_order),
         notes=tuple(notes),
     )
+    if encoding.converts:
+        into = f"{source.name} goes into {pixel_format}, which holds all of it"
+        return replace(encoding, notes=(*notes, into))
+    return encoding
 
 
 def settle(context: Any, encoding: Encoding) -> None:
@@ -201,8 +215,8 @@ def settle(context: Any, encoding: Encoding) -> None:
     context.options = dict(encoding.options)
 
 
-def _pixel_format(key: str, encoder: Encoder, source: Layout) -> tuple[str, bool]:
-    """(the smallest format of the encoder that holds `source`, whether samples are converted)."""
+def _pixel_format(key: str, encoder: Encoder, source: Layout) -> str:
+    """The smallest format of the encoder that holds `source`."""
     av = pyav.load()
     formats = av.Codec(encoder.name, "w").video_formats
     names = [form.name for form in formats] if formats else [source.planar_name]
@@ -221,7 +235,7 @@ def _pixel_format(key: str, encoder: Encoder, source: Layout) -> tuple[str, bool
             f"{key} has no pixel format that holds {source.name} ({source.bits} bits"
             f"{', alpha' if source.alpha else ''}): take --codec ffv1"
         )
-    return best[1], layout_of(best[1]).planar_name != source.planar_name
+    return best[1]
 
 
 def _cost(source: Layout, target: Layout, *, lossless: bool) -> tuple[int, ...] | None:
@@ -240,12 +254,14 @@ def _cost(source: Layout, target: Layout, *, lossless: bool) -> tuple[int, ...] 
     return (int(other_family), target.bits - source.bits, int(target.alpha) - int(source.alpha), extra)
 
 
-def _colour(clip: Clip, source: Layout, target: Layout, height: int) -> Colour:
+def _colour(clip: Clip, source: Layout, target: Layout, height: int, *, limited_only: bool) -> Colour:
     colour = clip.colour
-    full = clip.full_range or source.full_range
-    if source.family is target.family:
-        return Colour(
-            colour.primaries, colour.transfer, colour.matrix, 2 if full and source.family == "yuv" else colour.range
-        )
-    matrix = 6 if height <= 576 else 1  # what swscale is asked for, too
-    return Colour(colour.primaries, colour.transfer, matrix, 1)
+    if source.family is not target.family:
+        return Colour(colour.primaries, colour.transfer, 6 if height <= 576 else 1, 1)
+    if source.family is Family.GREY:  # said aloud: encoders take an untagged grey for limited, readers for full
+        return replace(colour, range=2 if clip.full_range else 1)
+    if source.family is Family.RGB:
+        return colour
+    full = (clip.full_range or source.full_range) and not limited_only
+    spoken = 1 if limited_only or colour.range == 2 else colour.range
+    return Colour(colour.primaries, colour.transfer, colour.matrix, 2 if full else spoken)

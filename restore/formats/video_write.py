@@ -9,7 +9,7 @@ from restore.errors import ImageError
 from restore.formats import pyav
 from restore.formats.encoding import Encoding, settle
 from restore.formats.packets import Packet, Writer
-from restore.formats.video_pixels import Planes, frame_of, layout_of
+from restore.formats.video_pixels import Planes, frame_of
 
 
 def encode_segment(planes: Iterable[Planes], encoding: Encoding, file: BinaryIO) -> int:
@@ -42,18 +42,16 @@ def encode_segment(planes: Iterable[Planes], encoding: Encoding, file: BinaryIO)
 
 def _as_frame(planes: Planes, encoding: Encoding) -> Any:
     """The frame in the encoder's format, with the film's tags."""
-    target = layout_of(encoding.pixel_format)
-    if target.planar_name == encoding.source.planar_name:
+    if not encoding.converts:
         frame = frame_of(planes, encoding.source, encoding.pixel_format)
     else:
-        same_family = target.family is encoding.source.family
-        matrix, span = encoding.colour.matrix, max(1, encoding.colour.range)
+        matrix = encoding.colour.matrix if encoding.colour.matrix != 2 else None
         frame = frame_of(planes, encoding.source, encoding.source.planar_name).reformat(
             format=encoding.pixel_format,
-            src_colorspace=matrix if same_family and matrix != 2 else None,
-            dst_colorspace=matrix if matrix != 2 else None,
-            src_color_range=span if same_family else 2,
-            dst_color_range=span,
+            src_colorspace=matrix,
+            dst_colorspace=matrix,
+            src_color_range=2 if encoding.source_full_range else 1,
+            dst_color_range=2 if encoding.colour.range == 2 else 1,
             interpolation="BICUBIC",
         )
     frame.color_primaries = encoding.colour.primaries

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from restore.color.yuv import signal_of, to_rgb
 from restore.errors import ImageError, SetupError
 from restore.formats.encoding import Encoding, choose
 from restore.formats.packets import packets_of as segment_packets
@@ -198,6 +199,35 @@ def test_attachments_and_languages_stay(tmp_path: Path) -> None:
     with av.open(str(target)) as result:
         assert [stream.data for stream in result.streams.attachments] == [b"a font" * 50]
         assert result.streams.video[0].metadata["language"] == "fre"
+
+
+CONVERTED = [("bgr0", "prores.mov"), ("gbrp10le", "x264.mkv"), ("gray", "prores.mov"), ("gray", "av1.mkv")]
+CONVERTED += [
+    ("yuvj420p", "x264.mkv"),
+    ("yuvj420p", "prores.mov"),
+    ("yuv420p10le", "v210.mov"),
+    ("gray10le", "x265.mkv"),
+]
+
+
+@pytest.mark.parametrize(("pixels", "name"), CONVERTED)
+def test_colours_stay_where_a_codec_needs_other_samples(pixels: str, name: str, tmp_path: Path) -> None:
+    full = {"color_range": 2} if pixels.startswith("yuvj") else {}
+    codec = "mjpeg" if pixels.startswith("yuvj") else "ffv1"
+    source = save_clip(tmp_path / "reel.mkv", PICTURES, codec, pixels, options={"qmax": "2"} if full else {}, **full)
+    clip = probe(source)
+    target = tmp_path / name
+    film(clip, target.stem, target)
+    result = probe(target)
+    for before, after in list(zip(frames(clip), frames(result), strict=True))[::13]:
+        one, other = (
+            to_rgb(frame.planes, signal_of(which.layout, which.colour.matrix, 96, full_range=which.full_range))
+            for frame, which in ((before, clip), (after, result))
+        )
+        if one.shape != other.shape:
+            one, other = one.mean(-1, keepdims=True), other.mean(-1, keepdims=True)
+        assert 10 * np.log10(1 / np.mean((np.clip(one, 0, 1) - np.clip(other, 0, 1)) ** 2)) > 33
+        assert abs(float(one.mean() - other.mean())) < 0.006, "no shift of range or matrix"
 
 
 @pytest.mark.parametrize("name", ["ffv1.mkv", "prores.mov", "x264.mkv"])
