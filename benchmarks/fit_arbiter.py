@@ -23,7 +23,7 @@ from record import store
 
 from restore.holes.found import one_kind
 from restore.image import Alpha, Image, Stored, Transfer
-from restore.inpaint import Damaged, Inpainter, Repaired, arbiter
+from restore.inpaint import Damaged, Inpainter, arbiter
 from restore.inpaint.arbiter import FEATURES, FILLS, WITHIN, Arbiter, Evidence, Vector
 from restore.inpaint.fills import navier_stokes_8bit
 from restore.models.inpainting import DEFAULT, InpaintModel, load
@@ -77,9 +77,9 @@ def main() -> None:
     cases = make_cases(told.crops, told.overlays, told.each)
     holes = observe(model, cases, told.context_px)
     fitted = fit_weights(holes, cases)
-    results = run(model, cases, told.context_px, fitted)
+    results, psnrs = run(model, cases, told.context_px, fitted)
     fitted = fit_confidence(fitted, results, cases)
-    table = measure(model, cases, told.context_px, fitted)
+    table = measure(holes, cases, psnrs)
     promise = reliability(fitted, results, cases)
     for name, row in table.items():
         print(f"{name:10}", "  ".join(f"{key} {value:6.2f}" for key, value in row.items()), flush=True)
@@ -192,8 +192,12 @@ class Result:
     """Root mean square, in shares of the range."""
 
 
-def run(model: InpaintModel, cases: Sequence[Case], context_px: int, fitted: Arbiter) -> list[Result]:
+def run(
+    model: InpaintModel, cases: Sequence[Case], context_px: int, fitted: Arbiter
+) -> tuple[list[Result], list[float]]:
+    """What every hole became, and the PSNR in dB inside the holes of every case."""
     results: list[Result] = []
+    psnrs: list[float] = []
     for number, case in enumerate(cases):
         one = damaged(case)
         labels = one.found.labels
@@ -204,12 +208,13 @@ def run(model: InpaintModel, cases: Sequence[Case], context_px: int, fitted: Arb
 
         step = step_of(model, context_px)
         page = Inpainter(model, step, batch_px=1, arbiter=fitted, witness=witness)(one).page.pixels
+        psnrs.append(psnr(page, case))
         difference = ((page.astype(np.float64) - case.pixels) / 255) ** 2
         for label, seen in found.items():
             own = labels == label
             if own.any():
                 results.append(Result(number, seen.features(), float(np.sqrt(difference[own].mean()))))
-    return results
+    return results, psnrs
 
 
 def fit_confidence(fitted: Arbiter, results: Sequence[Result], cases: Sequence[Case]) -> Arbiter:
@@ -247,41 +252,42 @@ def reliability(fitted: Arbiter, results: Sequence[Result], cases: Sequence[Case
     return rows
 
 
-def measure(
-    model: InpaintModel, cases: Sequence[Case], context_px: int, fitted: Arbiter
-) -> dict[str, dict[str, float]]:
-    """PSNR in dB inside holes, mean over crops that didn't fit: each fill alone, and OpenCV's own in 8 bits."""
-    fixed = {fill.value: np.zeros((3, len(FEATURES))) for fill in FILLS}
-    for i, fill in enumerate(FILLS):
-        fixed[fill.value][i, 0] = 60.0
-    plain = (np.zeros(len(FEATURES)), np.ones(len(FEATURES)))
-    methods = {name: Arbiter(*plain, weights, np.zeros(len(FEATURES))) for name, weights in fixed.items()}
-    methods["mean"] = Arbiter(*plain, np.zeros((3, len(FEATURES))), np.zeros(len(FEATURES)))
-    methods["arbiter"] = fitted
+def measure(holes: Sequence[Hole], cases: Sequence[Case], psnrs: Sequence[float]) -> dict[str, dict[str, float]]:
+    """PSNR in dB inside holes, mean over crops that didn't fit: OpenCV's Navier-Stokes in 8 bits, what the arbiter did,
+    and each fill alone where no hole was too wide for one."""
+    shares = {fill.value: np.eye(3)[i] for i, fill in enumerate(FILLS)} | {"mean": np.full(3, 1 / 3)}
+    errors = [np.zeros((3, 3)) for _ in cases]
+    values = [0] * len(cases)
+    for hole in holes:
+        errors[hole.case] += hole.errors
+        values[hole.case] += hole.values
     table: dict[str, dict[str, list[float]]] = {}
-    step = step_of(model, context_px)
-    for case in cases:
+    for case, wrong, count, made in zip(cases, errors, values, psnrs, strict=True):
         if case.fits:
             continue
         row = table.setdefault(case.bucket, {})
         classical = navier_stokes_8bit(np.where(case.holes[..., None], np.uint8(0), case.pixels), case.holes)
         row.setdefault("opencv ns", []).append(psnr(classical, case))
-        for name, one in methods.items():
-            done = Inpainter(model, step, batch_px=1, arbiter=one)(damaged(case))
-            assert isinstance(done, Repaired)
-            row.setdefault(name, []).append(psnr(done.page.pixels, case))
+        row.setdefault("arbiter", []).append(made)
+        if count == 3 * case.holes.sum():
+            for name, share in shares.items():
+                row.setdefault(name, []).append(decibels(float(share @ wrong @ share) / count))
     summary = {}
     for bucket, row in table.items():
         gain = np.array(row["arbiter"]) - np.array(row["opencv ns"])
-        summary[bucket] = {name: round(float(np.mean(values)), 3) for name, values in row.items()}
+        every = {name: found for name, found in row.items() if len(found) == len(gain)}
+        summary[bucket] = {name: round(float(np.mean(found)), 3) for name, found in every.items()}
         summary[bucket]["gain"] = round(float(gain.mean()), 3)
         summary[bucket]["gain_95"] = round(float(1.96 * gain.std() / np.sqrt(len(gain))), 3)
     return summary
 
 
 def psnr(pixels: NDArray[Any], case: Case) -> float:
-    error = ((pixels[case.holes].astype(np.float64) - case.pixels[case.holes]) ** 2).mean()
-    return min(80.0, float(10 * np.log10(255**2 / max(error, 1e-9))))
+    return decibels(float(((pixels[case.holes].astype(np.float64) - case.pixels[case.holes]) ** 2).mean()) / 255**2)
+
+
+def decibels(squared: float) -> float:
+    return min(80.0, float(-10 * np.log10(max(squared, 1e-12))))
 
 
 if __name__ == "__main__":

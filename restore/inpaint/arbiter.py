@@ -91,8 +91,8 @@ class Verdict:
         return mixed
 
 
-CERTAIN = Verdict(np.array([0.0, 1.0, 0.0]), 1.0)
-"""For holes in one even colour: push-pull gives it back exactly."""
+EVEN = Verdict(np.array([0.0, 0.0, 1.0]), 0.99)
+"""For holes with one even colour all around: they get it, exactly, as from Navier-Stokes."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from restore.batcher import Batcher
 from restore.errors import ImageError
 from restore.holes.found import Blob, Found, Holes, one_kind
 from restore.image import Image
-from restore.inpaint.arbiter import Arbiter, Verdict, arbiter_for
+from restore.inpaint.arbiter import EVEN, Arbiter, Verdict, arbiter_for
 from restore.inpaint.filling import Filling, Means, Witness
 from restore.inpaint.grain import regrain
 from restore.inpaint.surface import Surface, surface_of
@@ -156,10 +156,12 @@ class Inpainter:
         page, network_px = found.page, 0
         verdicts: tuple[Verdict, ...] = ()
         if work.surface is not None and work.filling is not None:
+            verdicts = work.filling.verdicts
             if self._step.grain is Grain.AUTO and not work.surface.is_normal:
-                for k, blob in enumerate(found.blobs):
-                    regrain(work.surface, found.labels, k + 1, blob.box)
-            page, verdicts = page.with_pixels(work.surface.canvas), work.filling.verdicts
+                for k, (blob, verdict) in enumerate(zip(found.blobs, verdicts, strict=True)):
+                    if verdict is not EVEN:
+                        regrain(work.surface, found.labels, k + 1, blob.box)
+            page = page.with_pixels(work.surface.canvas)
             network_px = work.filling.network_px
         return Repaired(
             page, repairs_of(found, verdicts, damaged.page_number), time.perf_counter() - work.started, network_px

@@ -10,6 +10,7 @@ from functools import partial
 from itertools import pairwise
 from math import ceil
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from torch import Tensor
 from restore.batcher import Batcher, Request, TileTooLargeError
 from restore.errors import ImageError
 from restore.holes.found import Labels
-from restore.inpaint.arbiter import CERTAIN, Arbiter, Evidence, Verdict, evidence
+from restore.inpaint.arbiter import EVEN, Arbiter, Evidence, Verdict, evidence
 from restore.inpaint.atlas import Crop, Frame, lay_out
 from restore.inpaint.coarse import depths, halve, middle, rim_px
 from restore.inpaint.fills import Flags, Planes, navier_stokes
@@ -26,6 +27,8 @@ from restore.inpaint.surface import Surface
 from restore.models.inpainting import InpaintModel
 from restore.tiling import Box
 
+_RIM_PX = 3
+"""As far as Navier-Stokes looks."""
 _CELL_PX = 96
 """What is too long for a crop, and rims of wide holes, are mostly empty inside: they are cut into small pieces, and
 near ones come together again."""
@@ -49,8 +52,8 @@ class Means:
 
     @property
     def limit_px(self) -> float:
-        """The largest radius of a hole that the network was trained for."""
-        return self.model.max_width_px / 2
+        """The largest distance from a pixel in a hole to a known one that the network was trained for."""
+        return self.model.max_width_px / 2 + 1
 
 
 @dataclass(eq=False)
@@ -93,14 +96,20 @@ class Filling:
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
         """Of each hole, once all are filled."""
-        return tuple(hole.verdict or CERTAIN for hole in self._holes)
+        return tuple(hole.verdict or EVEN for hole in self._holes)
 
     def begin(self, batcher: Batcher) -> None:
         """Hand every crop to `batcher`.  Raises ImageError."""
         limit_px, context_px = self._means.limit_px, self._means.context_px
-        middles = []
+        middles, evens = [], []
         for k, box in enumerate(self._boxes):
-            depth = depths(self._surface, box, self._own(k + 1, box), ceil(max(limit_px, context_px)) + 1)
+            own = self._own(k + 1, box)
+            if (even := self._even_rim(box, own)) is not None:
+                self._holes.append(_Hole(k + 1, box, 0.0, verdict=EVEN))
+                rows, columns = np.nonzero(own)
+                evens.append((rows + box.y0, columns + box.x0, np.repeat(even[None], len(rows), 0)))
+                continue
+            depth = depths(self._surface, box, own, ceil(max(limit_px, context_px)) + 1)
             hole = _Hole(k + 1, box, float(depth.max()))
             self._holes.append(hole)
             if hole.radius_px > limit_px or float(depth.min(where=depth > 0, initial=np.inf)) > context_px:
@@ -108,6 +117,8 @@ class Filling:
         for rows, columns, values in middles:  # all together: none is context for another
             self._surface.write((rows, columns), values)
             self._surface.seen[rows, columns] = True
+        for rows, columns, values in evens:
+            self._surface.write((rows, columns), values)
         pieces = list(self._pieces())
         frame = Frame(*self._surface.size, self._surface.wraps, context_px, self._means.model.multiple_of)
         for crop in lay_out([piece.box for piece in pieces], frame):
@@ -129,8 +140,22 @@ class Filling:
             raise coarse.error
         self.network_px += coarse.network_px
         hole.is_wide, hole.radius_px = True, rim_px(limit_px) / 2
-        hole.verdict = min(coarse.verdicts, key=lambda verdict: verdict.confidence, default=CERTAIN)
+        hole.verdict = min(coarse.verdicts, key=lambda verdict: verdict.confidence, default=EVEN)
         return middle(hole.box, halved, depth, limit_px)
+
+    def _even_rim(self, box: Box, own: Flags) -> NDArray[np.float32] | None:
+        """The one colour that is all around a hole, if it is: then Navier-Stokes is exact, and nothing else is."""
+        wide = self._surface.clamp(Box(box.y0 - _RIM_PX, box.x0 - _RIM_PX, box.y1 + _RIM_PX, box.x1 + _RIM_PX))
+        values, seen = self._surface.read(wide)
+        inner = np.zeros(seen.shape, np.uint8)
+        y, x = box.y0 - wide.y0, box.x0 - wide.x0
+        inner[y : y + box.height, x : x + box.width] = own
+        rim = (cv2.dilate(inner, np.ones((2 * _RIM_PX + 1, 2 * _RIM_PX + 1), np.uint8)) > 0) & seen
+        known = values[rim]
+        if len(known) and (known == known[0]).all():
+            first: NDArray[np.float32] = known[0]
+            return first
+        return None
 
     def _own(self, label: int, box: Box) -> Flags:
         own: Flags = self._labels[box.y0 : box.y1, box.x0 : box.x1] == label
@@ -144,6 +169,8 @@ class Filling:
         """Holes, whole where they fit into a crop."""
         frame = Frame(*self._surface.size, self._surface.wraps, self._means.context_px, self._means.model.multiple_of)
         for hole in self._holes:
+            if hole.verdict is EVEN:
+                continue
             box, longest = hole.box, frame.longest_hole_px
             if hole.is_wide or max(box.height, box.width) > longest:
                 longest = min(longest, _CELL_PX)
@@ -156,18 +183,13 @@ class Filling:
 
     def _add(self, crop: Crop, pieces: list[_Piece], batcher: Batcher) -> None:
         surface, read = self._surface, crop.read
-        values, seen = surface.read(read)
         masks = []
         for piece, (dy, dx) in zip(pieces, crop.shifts, strict=True):
-            mask = np.zeros(seen.shape, np.bool_)
+            mask = np.zeros((read.height, read.width), np.bool_)
             y0, x0 = piece.box.y0 + dy - read.y0, piece.box.x0 + dx - read.x0
             mask[y0 : y0 + piece.box.height, x0 : x0 + piece.box.width] = self._unfilled(piece.hole, piece.box)
             masks.append(mask)
         self._waiting += 1
-        known = values[seen]
-        if (known == known[0]).all():
-            self._take_even(known[0], read, pieces, masks)
-            return
         wanted = np.logical_or.reduce(masks)
         self.network_px += read.area
 
@@ -185,14 +207,6 @@ class Filling:
             f"out of memory on {self._means.model.device} even for one crop of {read.width} x {read.height} px; "
             "free memory there, or try --device cpu"
         )
-
-    def _take_even(self, value: NDArray[np.float32], read: Box, pieces: list[_Piece], masks: list[Flags]) -> None:
-        """All that is known around is one colour: so are the holes."""
-        self._waiting -= 1
-        for piece, mask in zip(pieces, masks, strict=True):
-            at = self._surface.where(mask, read)
-            fills = np.broadcast_to(value, (3, len(at[0]), len(value)))
-            self._collect(piece.hole, at, fills, np.zeros(len(at[0]), np.float32))
 
     def _take(self, read: Box, pieces: list[_Piece], masks: list[Flags], answer: Tensor, source: Tensor) -> None:
         """A crop came back."""
@@ -220,7 +234,7 @@ class Filling:
         hole.waiting -= 1
         if hole.waiting:
             return
-        decided = self._means.arbiter.decide(hole.evidence) if hole.evidence.apart.any() else CERTAIN
+        decided = self._means.arbiter.decide(hole.evidence)
         for where, parts in hole.parts:
             if self._means.witness is not None:
                 self._means.witness(hole.evidence, where, parts)
