@@ -37,7 +37,7 @@ def grow(page: Image, before: Places, blobs: tuple[Blob, ...], grow_px: int | No
 
     A rim is a ring, one pixel wide, at some distance from the blob.  It stands out while its median is further from
     that of the surroundings than `STANDS_OUT_SIGMAS` of their noise.  Growth ends with a cap that goes with the blob's
-    size (3 to 16 px): a blob that stands out from its surroundings however far one goes lies on something else.
+    thickness (3 to 16 px): a blob that stands out from its surroundings however far one goes lies on something else.
 
     Works in each blob's box, so it costs what the boxes cover, not what the picture does.  On an axis that repeats
     (`wraps`: y, x) a hole grows across the seam.
@@ -48,7 +48,7 @@ def grow(page: Image, before: Places, blobs: tuple[Blob, ...], grow_px: int | No
         return Grown(holes, before.labels, blobs)
     known_labels = before.labels[..., None]
     for k, box in enumerate(before.boxes):
-        cap_px = grow_px if grow_px is not None else _cap_px(before.areas_px[k])
+        cap_px = grow_px if grow_px is not None else _cap_px(before.labels[box.y0 : box.y1, box.x0 : box.x1] == k + 1)
         wide = _widened(box, cap_px + (_BEYOND_PX if grow_px is None else 0), (height, width), wraps)
         around = gather(known_labels, wide, wraps)[..., 0]
         distance = cv2.distanceTransform((around != k + 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
@@ -63,9 +63,11 @@ def grow(page: Image, before: Places, blobs: tuple[Blob, ...], grow_px: int | No
     return Grown(holes, labels, grown)
 
 
-def _cap_px(area_px: int) -> int:
-    """Half the diameter of a disc of that area, within the caps."""
-    return int(np.clip(round(float(np.sqrt(area_px / np.pi))) + 2, _LEAST_CAP_PX, _MOST_CAP_PX))
+def _cap_px(there: Holes) -> int:
+    """Half the thickness and a little more, within the caps."""
+    padded = cv2.copyMakeBorder(there.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    radius = float(cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_3).max())
+    return int(np.clip(round(radius) + 2, _LEAST_CAP_PX, _MOST_CAP_PX))
 
 
 def _until_quiet(plane: NDArray[np.float32], distance: NDArray[np.float32], known: Holes, cap_px: int) -> int:

@@ -33,6 +33,8 @@ _LEAST_LENGTH = 24
 _SIGMA_FLOOR = 0.25 / 255.0
 _NEAR_PX = 129
 _APART_PX = 6
+_EDGE_PX = 6
+"""From the picture's sides: lines there are where the frame, the print or the scan ends."""
 _SLACK_PX = 2
 """By which a scratch is marked wider: sums know its place to a pixel, and its rim is soft."""
 _MOST = 24
@@ -168,7 +170,7 @@ def _checked(rows: Plane, x: int, slope: int, score: float, window: int) -> Scra
     centres = x + np.rint(slope * (np.arange(count) + 0.5) / length).astype(np.intp)
     reach = window // 2
     around = centres[:, None] + np.arange(-reach, reach + 1)
-    if around.min() < 0 or around.max() >= width:
+    if around.min() < _EDGE_PX or around.max() >= width - _EDGE_PX:
         return None
     samples = rows[np.arange(count)[:, None], around]
     profile = samples.mean(axis=0)
