@@ -13,19 +13,8 @@ import pytest
 
 from restore.errors import ImageError
 from restore.film.fields import Cadence, judge, settle, timeline
-from restore.film.reel import (
-    Fault,
-    FilmFrame,
-    Scan,
-    changed,
-    encoded,
-    inexact,
-    native_of,
-    open_clip,
-    open_sequence,
-    spliced,
-    working_of,
-)
+from restore.film.native import Scan, changed, encoded, inexact, native_of, spliced, working_of
+from restore.film.reel import Fault, FilmFrame, open_clip, open_sequence
 from restore.film.segments import divide
 from restore.formats import Decoder
 from restore.formats.encoding import choose
@@ -119,7 +108,7 @@ def test_a_repaired_frame_differs_from_its_file_in_the_holes_only(kind: str, tmp
         assert isinstance(frame, FilmFrame), frame
         assert frame.working.dtype == (np.float32 if "EXR" in kind else np.uint16)
         fresh = np.full_like(frame.working, 0.25 if "EXR" in kind else 20000)
-        result = spliced(frame, fresh, holes)
+        result = spliced(frame.native, fresh, holes)
         assert not changed(frame.native, result)[~holes].any()
         assert changed(frame.native, result)[holes].mean() > 0.9
         path = tmp_path / f"out{suffix}"
@@ -135,8 +124,7 @@ def test_without_a_repair_every_sample_stays(kind: str, tmp_path: Path, decoder:
     sequence_in(tmp_path, suffix, make, (7,))
     path = tmp_path / f"reel.7{suffix}"
     native = native_of(path, decoder)
-    frame = FilmFrame(7, working_of(native), native)
-    result = spliced(frame, frame.working, np.ones((HEIGHT, WIDTH), bool)) if "EXR" not in kind else native
+    result = spliced(native, working_of(native), np.ones((HEIGHT, WIDTH), bool)) if "EXR" not in kind else native
     assert not changed(native, result).any(), "the working picture holds every code"
     again = tmp_path / f"again{suffix}"
     again.write_bytes(encoded(result).read())
@@ -152,7 +140,7 @@ def test_linear_light_survives_negative_values_infinities_and_nan(tmp_path: Path
     assert np.isfinite(working).all(), "what repair computes on is finite"
     holes = some_holes()
     holes[4:9, 4:9] = False
-    result = spliced(FilmFrame(1, working, native), np.zeros_like(working), holes)
+    result = spliced(native, np.zeros_like(working), holes)
     (tmp_path / "out.exr").write_bytes(encoded(result).read())
     pixels = OpenImageIO.ImageInput.open(str(tmp_path / "out.exr")).read_image("half")
     assert np.isnan(pixels[5, 5].astype(np.float32)).all()
@@ -218,7 +206,7 @@ def test_channels_in_another_order_are_put_back_where_they_were(tmp_path: Path, 
     assert np.array_equal(working[..., 0] >> 6, native.codes[..., 3])
     fresh = np.zeros_like(working)
     fresh[..., 0] = 65535
-    result = spliced(FilmFrame(1, working, native), fresh, some_holes())
+    result = spliced(native, fresh, some_holes())
     assert isinstance(result, Scan)
     assert np.array_equal(np.unique(result.codes[some_holes()][:, 1:], axis=0), [[0, 0, 1023]])
     assert np.array_equal(result.codes[..., 0], native.codes[..., 0]), "alpha stays"
@@ -245,7 +233,7 @@ def test_a_repaired_video_differs_from_its_source_in_the_holes_only(pixels: str,
         for frame in reel.read(segment.start, segment.stop):
             assert isinstance(frame, FilmFrame)
             fresh = np.full_like(frame.working, 30000)
-            repaired.append(spliced(frame, fresh, some_holes(frame.number)))
+            repaired.append(spliced(frame.native, fresh, some_holes(frame.number)))
             natives.append((frame.native, repaired[-1]))
         paths.append(tmp_path / segment.name)
         with paths[-1].open("wb") as file:
@@ -281,9 +269,9 @@ def test_a_repair_of_another_shape_is_refused(tmp_path: Path) -> None:
     frame = next(open_clip(source).read(0, 1))
     assert isinstance(frame, FilmFrame)
     with pytest.raises(ValueError, match="is no repair of"):
-        spliced(frame, frame.working[:-1], some_holes())
+        spliced(frame.native, frame.working[:-1], some_holes())
     with pytest.raises(ValueError, match="does not match"):
-        spliced(frame, frame.working, some_holes()[:-1])
+        spliced(frame.native, frame.working, some_holes()[:-1])
 
 
 def test_telecined_film_is_written_as_film_with_its_sound_and_times(tmp_path: Path) -> None:

@@ -1,0 +1,214 @@
+"""Owns a frame in its source's own form: a video's planes, a scan's bytes, a picture's pixels; and repairs put back.
+
+A working picture is (H, W, 1 or 3): uint16 over its full range, or float32 as the file has it (EXR).  Putting back
+touches the samples that holes reach and no others: planes of a video (`color.yuv`), bits of a DPX (`formats.dpx`),
+pixels of a picture.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restore.color import yuv
+from restore.color.yuv import Signal
+from restore.errors import ImageError
+from restore.formats import FORMATS, Decoder, cineon, dpx, encode
+from restore.formats.dpx import Header
+from restore.formats.film_raster import Codes
+from restore.formats.video_pixels import Family, Planes
+from restore.image import Alpha, Document
+
+Working = NDArray[Any]
+"""(H, W, 1 or 3) uint16 or float32."""
+Holes = NDArray[np.bool_]
+"""(H, W), True = missing."""
+
+_LOSSY_EXR = ("dwa", "b44", "pxr24")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A DPX or Cineon file as its bytes."""
+
+    data: bytes
+    header: Header
+    codes: Codes
+    """(H, W, C) of its first element."""
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A video's frame as its planes."""
+
+    planes: Planes
+    signal: Signal
+
+
+Native = Scan | Sampled | Document
+"""One frame as its source holds it."""
+
+
+def native_of(path: Path, decoder: Decoder) -> Scan | Document:
+    """One frame's file.  ImageError names it when it can't be read, or has several pages."""
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+            if magic not in dpx.MAGIC and magic not in cineon.MAGIC:
+                document = decoder.read(path)
+                if len(document.pages) != 1:
+                    raise ImageError(f"{path}: it has {len(document.pages)} pages: a frame has one")
+                return document
+            before = os.fstat(file.fileno())
+            data = magic + file.read()
+            after = os.fstat(file.fileno())
+    except OSError as error:
+        raise ImageError(f"{path}: {error.strerror}") from error
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise ImageError(f"{path}: it changed while it was being read: run again once nothing writes to it")
+    try:
+        header = (dpx if magic in dpx.MAGIC else cineon).parse(data)
+        return Scan(data, header, dpx.read(data, header))
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
+
+
+def spliced(native: Native, picture: Working, holes: Holes) -> Native:
+    """The frame with `picture`'s colours where `holes` is True; every other sample is the source's.
+
+    `picture` is like `working_of(native)`.  Alpha and further channels stay.
+    """
+    shape, dtype = _working_form(native)
+    if picture.shape != shape or picture.dtype != dtype:
+        raise ValueError(f"{picture.shape} {picture.dtype} is no repair of {shape} {np.dtype(dtype).name}")
+    if holes.shape != picture.shape[:2]:
+        raise ValueError(f"{holes.shape = } does not match {picture.shape = }")
+    if isinstance(native, Sampled):
+        return replace(native, planes=yuv.splice(native.planes, picture, holes, native.signal))
+    if isinstance(native, Scan):
+        element = native.header.elements[0]
+        codes = native.codes.copy()
+        fresh = _scaled(picture[holes], element.raster.max_code)
+        for i, place in enumerate(_colour_places(element.channels)):
+            codes[..., place][holes] = fresh[:, i]
+        return Scan(dpx.patched(native.data, native.header, codes, holes), native.header, codes)
+    image = native.first
+    pixels = image.pixels.copy()
+    fresh = picture[holes]
+    if pixels.dtype.kind == "u":
+        fresh = _scaled(fresh, int(np.iinfo(pixels.dtype).max))
+    for i, place in enumerate(_colour_places(image.stored.channels)):
+        pixels[..., place][holes] = fresh[:, i].astype(pixels.dtype)
+    return replace(native, pages=(image.with_pixels(pixels),))
+
+
+def working_of(native: Native) -> Working:
+    """What a frame in its own form looks like to repair; NaN is shown as 0 and infinities as the largest half."""
+    if isinstance(native, Sampled):
+        return yuv.to_working(native.planes, native.signal)
+    if isinstance(native, Scan):
+        element = native.header.elements[0]
+        return _widened(_colours(native.codes, element.channels), element.raster.max_code)
+    pixels = _colours(native.first.pixels, native.first.stored.channels)
+    if pixels.dtype.kind == "u":
+        return _widened(pixels, int(np.iinfo(pixels.dtype).max))
+    return np.nan_to_num(pixels.astype(np.float32), nan=0.0, posinf=65504.0, neginf=-65504.0)
+
+
+def changed(before: Native, after: Native) -> Holes:
+    """(H, W): which pixels have another sample; chroma counts for all pixels that share it.  NaN equals NaN."""
+    if isinstance(before, Sampled) and isinstance(after, Sampled):
+        across, down = before.signal.layout.halvings
+        height, width = before.planes[0].shape
+        differs = np.zeros((height, width), bool)
+        for old, new in zip(before.planes, after.planes, strict=True):
+            sample = old != new
+            if old.shape != (height, width):
+                sample = sample.repeat(1 << down, 0).repeat(1 << across, 1)[:height, :width]
+            differs |= sample
+        return differs
+    if isinstance(before, Scan) and isinstance(after, Scan):
+        return _any_channel(before.codes != after.codes)
+    if isinstance(before, Document) and isinstance(after, Document):
+        old, new = before.first.pixels, after.first.pixels
+        return _any_channel((old != new) & ~((old != old) & (new != new)))
+    raise ValueError("frames of two kinds can't be compared")
+
+
+def inexact(native: Scan | Document) -> str:
+    """Why untouched pixels can't come back as the same numbers from the frame's own format; "" when they can."""
+    if isinstance(native, Scan):
+        return ""
+    image = native.first
+    if FORMATS[image.stored.format].lossy:
+        return f"{image.stored.format} is lossy: what is written anew loses a little everywhere"
+    for name, _, value in image.stored.extras.get("exr.attributes", []):
+        if name == "compression" and str(value).startswith(_LOSSY_EXR):
+            return f"its {value} compression is lossy: what is written anew loses a little everywhere"
+    if image.stored.alpha is Alpha.PREMULTIPLIED and image.alpha_channel is not None:
+        alpha = image.pixels[..., image.alpha_channel]
+        opaque = np.iinfo(alpha.dtype).max if alpha.dtype.kind == "u" else 1
+        if np.any((alpha != 0) & (alpha != opaque)):
+            return "colours under partial alpha are stored multiplied, and may change in their last digit"
+    return ""
+
+
+def encoded(native: Scan | Document) -> BinaryIO:
+    """A frame's file, positioned at 0.  ImageError when its format can't hold it."""
+    if isinstance(native, Scan):
+        return BytesIO(native.data)
+    return encode(native, native.first.stored.format)
+
+
+def _colours(pixels: NDArray[Any], channels: Sequence[str]) -> NDArray[Any]:
+    places = _colour_places(channels)
+    return pixels if places == list(range(pixels.shape[2])) else pixels[..., places]
+
+
+def _any_channel(differs: NDArray[np.bool_]) -> Holes:
+    any_channel: Holes = np.asarray(differs.any(axis=2))
+    return any_channel
+
+
+def _working_form(native: Native) -> tuple[tuple[int, int, int], type[np.generic]]:
+    """Shape and type of the working picture."""
+    if isinstance(native, Sampled):
+        height, width = native.planes[0].shape
+        return (height, width, 1 if native.signal.layout.family is Family.GREY else 3), np.uint16
+    if isinstance(native, Scan):
+        height, width = native.codes.shape[:2]
+        return (height, width, len(_colour_places(native.header.elements[0].channels))), np.uint16
+    image = native.first
+    channels = len(_colour_places(image.stored.channels))
+    return (image.height, image.width, channels), np.uint16 if image.pixels.dtype.kind == "u" else np.float32
+
+
+def _colour_places(channels: Sequence[str]) -> list[int]:
+    """Where R, G and B are, or Y, or the only channel there is."""
+    wanted = ("R", "G", "B") if {"R", "G", "B"} <= set(channels) else ("Y",) if "Y" in channels else channels[:1]
+    return [channels.index(name) for name in wanted]
+
+
+def _widened(codes: NDArray[Any], top: int) -> NDArray[np.uint16]:
+    """Codes 0..top over all of uint16; `_scaled` takes it back exactly."""
+    return codes.astype(np.uint16) if top == 65535 else np.take(_wide_table(top), codes)
+
+
+@cache
+def _wide_table(top: int) -> NDArray[np.uint16]:
+    codes = np.arange(top + 1, dtype=np.uint32)
+    return ((codes * 65535 + top // 2) // top).astype(np.uint16)
+
+
+def _scaled(working: NDArray[np.uint16], top: int) -> NDArray[np.uint16]:
+    if top == 65535:
+        return working
+    return ((working.astype(np.uint32) * top + 32767) // 65535).astype(np.uint16)
