@@ -87,7 +87,7 @@ class ClipReel:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        doubt = (f"{self.known.doubt}: frames are counted from the file's start",) if self.known.doubt else ()
+        doubt = (f"{self.known.doubt}: its frames were counted by decoding",) if self.known.doubt else ()
         return (*self.known.notes, *doubt, f"colour: {self.signal.because}")
 
     def read(self, start: int, stop: int) -> Iterator[FilmFrame | Fault]:

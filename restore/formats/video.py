@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -104,10 +105,12 @@ class Index:
     """(frames,) in units of the clip's time base, ascending."""
     keys: NDArray[np.int64]
     """Numbers of the frames that decoding can start at, ascending."""
+    key_pts: NDArray[np.int64]
+    """What the file says their times are, to seek by."""
     last_duration: int
     """Of the last frame, in units of the time base; 0 unknown."""
     doubt: str = ""
-    """Why timestamps can't be trusted: then frames are counted from the file's start; "" when they can."""
+    """Why packets' times can't be trusted: then all frames were decoded and counted; "" when they can."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -197,21 +200,29 @@ def index(clip: Clip) -> Index:
         doubts.append("timestamps that occur twice")
     elif keys and min(keys) == min(shown):
         pts = np.sort(np.array(shown, np.int64))
-        if _decoded_pts(clip, _LOOKED_AT)[:_LOOKED_AT] == pts[:_LOOKED_AT].tolist():
-            numbers = np.searchsorted(pts, np.sort(np.array(keys, np.int64))).astype(np.int64)
+        if [time for time, _ in _decoded_times(clip, _LOOKED_AT)][:_LOOKED_AT] == pts[:_LOOKED_AT].tolist():
+            key_pts = np.sort(np.array(keys, np.int64))
+            numbers = np.searchsorted(pts, key_pts).astype(np.int64)
             notes = _shortfall(clip, len(pts), end - int(pts[0]))
             if damaged:
                 notes = (*notes, f"{damaged} packets are marked as damaged")
-            return Index(pts, numbers, last_duration, "", notes)
+            return Index(pts, numbers, key_pts, last_duration, "", notes)
         doubts.append("frames that come at other times than their packets say")
     else:
         doubts.append("no key frame at its start")
-    decoded = _decoded_pts(clip, None)
-    pts = _as_good_as_it_gets(decoded, clip)
+    decoded = _decoded_times(clip, None)
+    pts = _as_good_as_it_gets([time for time, _ in decoded], clip)
     if not len(pts):
         raise ImageError(f"{clip.path}: not one of its frames can be decoded")
+    seekable = Counter(time for time, _ in decoded)
+    starts = [
+        (number, time)
+        for number, (time, is_key) in enumerate(decoded)
+        if is_key and time is not None and seekable[time] == 1
+    ]
+    numbers, key_pts = (np.array([start[i] for start in starts], np.int64) for i in (0, 1))
     notes = _shortfall(clip, len(pts), int(pts[-1] - pts[0]) + last_duration)
-    return Index(pts, np.zeros(1, np.int64), last_duration, " and ".join(doubts), notes)
+    return Index(pts, numbers, key_pts, last_duration, " and ".join(doubts), notes)
 
 
 def picture_stream(container: Any, path: Path) -> Any:
@@ -223,17 +234,17 @@ def picture_stream(container: Any, path: Path) -> Any:
     return max(film, key=lambda stream: (stream.width * stream.height, -stream.index))
 
 
-def _decoded_pts(clip: Clip, count: int | None) -> list[int | None]:
-    """Of the first `count` frames that decoding gives, or of all."""
+def _decoded_times(clip: Clip, count: int | None) -> list[tuple[int | None, bool]]:
+    """(time, is a key frame) of the first `count` frames that decoding gives, or of all."""
     av = pyav.load()
-    found: list[int | None] = []
+    found: list[tuple[int | None, bool]] = []
     with pyav.opened(clip.path) as container, pyav.refusing(str(clip.path)), pyav.listening():
         stream = container.streams[clip.stream]
         stream.thread_type = "NONE"  # more threads would give other frames of damaged files
         stream.codec_context.thread_count = 1
         for packet in container.demux(stream):
             with suppress(av.FFmpegError):
-                found.extend(picture.pts for picture in packet.decode())
+                found.extend((picture.pts, bool(picture.key_frame)) for picture in packet.decode())
             if count is not None and len(found) >= count:
                 break
     return found

@@ -96,38 +96,47 @@ def frames(
 
 def _counted(clip: Clip, known: Index, start: int, end: int) -> Iterator[Frame]:
     """The frames of [start, end) that decoding gives, numbered."""
-    if known.doubt:
-        yield from _from_the_start(clip, known, start, end)
-        return
-    before = known.keys[known.keys <= start]
-    seek_to = int(before[-2]) if len(before) > 1 and len(known.keys) < known.frames else int(before[-1])
-    if len(before) < 2:
-        seek_to = 0
-    place = {int(pts): number for number, pts in enumerate(known.pts)}
-    with closing(_decoded(clip, int(known.pts[seek_to]) if seek_to else None)) as decoded:
-        first = True
-        for picture, damage in decoded:
-            number = place.get(picture.pts, -1)
-            if first and (number < 0 or number > start):
-                break  # the container sought too far: count from the start instead
-            first = False
-            if number < start:
-                continue
-            if number >= end:
+    before = np.flatnonzero(known.keys <= start)
+    every_one = len(known.keys) == known.frames
+    place = int(before[-1]) if every_one and len(before) else int(before[-2]) if len(before) > 1 else -1
+    if place >= 0:
+        with closing(_from_key(clip, known, place)) as numbered:
+            for number, picture, damage in numbered:
+                if number is None or number > start:
+                    break  # the container sought elsewhere: count from the start instead
+                if number < start:
+                    continue
+                yield _frame(clip, known, number, picture, damage)
+                for after, shown, wrong in numbered:
+                    if after is None or after >= end:
+                        return
+                    yield _frame(clip, known, after, shown, wrong)
                 return
-            yield _frame(clip, known, number, picture, damage)
-        else:
-            return
-    yield from _from_the_start(clip, known, start, end)
-
-
-def _from_the_start(clip: Clip, known: Index, start: int, end: int) -> Iterator[Frame]:
     with closing(_decoded(clip, None)) as decoded:
         for number, (picture, damage) in enumerate(decoded):
             if number >= end:
                 return
             if number >= start:
                 yield _frame(clip, known, number, picture, damage)
+
+
+def _from_key(clip: Clip, known: Index, place: int) -> Generator[tuple[int | None, Any, str], None, None]:
+    """(number, picture, what is wrong) from a key frame on; the number is None where the file disagrees."""
+    times = {int(pts): number for number, pts in enumerate(known.pts)} if not known.doubt else {}
+    key_pts, number = int(known.key_pts[place]), int(known.keys[place])
+    reached = False
+    with closing(_decoded(clip, key_pts)) as decoded:
+        for picture, damage in decoded:
+            if not known.doubt:
+                yield times.get(picture.pts), picture, damage
+                continue
+            if not reached and picture.pts != key_pts:
+                if picture.key_frame:
+                    yield None, picture, damage
+                continue  # frames shown before the key frame, made of ones that were skipped
+            reached = True
+            yield number, picture, damage
+            number += 1
 
 
 def _decoded(clip: Clip, seek_pts: int | None) -> Generator[tuple[Any, str], None, None]:

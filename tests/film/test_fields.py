@@ -220,7 +220,7 @@ def test_deep_samples_stay_the_films_own(method: Method, name: str) -> None:
 
 
 def test_times_follow_the_frames() -> None:
-    known = Index(np.arange(0, 98 * 40, 40), np.zeros(1, np.int64), 40)
+    known = Index(np.arange(0, 98 * 40, 40), np.zeros(1, np.int64), np.zeros(1, np.int64), 40)
     shown, durations, divisor = timeline(Fields(Method.IVTC, "tff", 98, ""), known)
     assert (len(shown), divisor) == (79, 4)
     assert shown[:5].tolist() == [0, 200, 400, 600, 800]
