@@ -16,6 +16,9 @@ from restore.image import Image, Pixels
 from restore.recipe import FindHoles, HolesFrom
 from restore.traits import Traits
 
+_MUCH = 0.03
+"""Of a picture; dust, dirt and hairs cover 1.3 % of a dirty 35 mm frame (mean of FilmDamageSimulator's ten scans)."""
+
 
 def find(
     page: Image, rule: FindHoles, traits: Traits, *, marked: Image | None = None, infrared: Image | None = None
@@ -43,9 +46,20 @@ def find(
         case HolesFrom.AUTO:
             damage = find_damage(page, rule, traits)
             grown = grow(page, damage.where, damage.blobs, rule.grow_px, traits.wraps)
-            return Found(grown.holes, grown.labels, grown.blobs, page, np.zeros_like(grown.holes))
+            nothing = np.zeros_like(grown.holes)
+            return Found(
+                grown.holes, grown.labels, grown.blobs, page, nothing, (), _warning(grown.holes, len(grown.blobs))
+            )
         case HolesFrom.INFRARED:
             return find_infrared(page, _infrared_plane(page, rule, infrared), rule, traits)
+
+
+def _warning(holes: Holes, count: int) -> tuple[str, ...]:
+    share = np.count_nonzero(holes) / holes.size
+    if share <= _MUCH:
+        return ()
+    told = f"{count} places found, {share:.1%} of the picture, more than dirty film has"
+    return (f"{told}: look at the masks (--save-masks), or raise the threshold",)
 
 
 def _from_mask(page: Image, rule: FindHoles, traits: Traits, marked: Image | None) -> Found:

@@ -96,6 +96,14 @@ def test_not_a_number_is_a_hole_and_bright_light_is_none() -> None:
     assert everywhere.holes.all()
 
 
+def test_a_pattern_that_passes_for_dust_is_warned_of() -> None:
+    pixels = as_type(calm(noise=0.003), np.uint8).copy()
+    pixels[10::40, 10::40] = pixels[11::40, 10::40] = pixels[10::40, 11::40] = pixels[11::40, 11::40] = 255
+    found = find(image(pixels), replace(AUTO, grow_px=4), PLAIN)
+    assert any("look at the masks" in note for note in found.notes)
+    assert not find(image(dusty(0.97)[0]), AUTO, PLAIN).notes
+
+
 def test_nothing_is_sought_where_nobody_sees_it() -> None:
     picture, coverage = dusty(0.97)
     opacity = np.ones((300, 400, 1), np.float32)
