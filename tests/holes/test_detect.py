@@ -132,7 +132,7 @@ def test_a_tall_picture_is_searched_in_bands_without_a_trace_of_them() -> None:
 
 @pytest.mark.slow
 def test_clean_photographs_stay_clean(shared_data: Path) -> None:
-    """At most one false object a picture on average; how many there are is in the results of the benchmark."""
+    """At most one false object a picture on average."""
     paths = sorted((shared_data / "sr" / "Set14").rglob("*.png"))
     if not paths:
         pytest.skip(f"no Set14 in {shared_data}")
