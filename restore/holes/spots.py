@@ -58,8 +58,8 @@ class Evidence:
     """Weights of a logistic regression: how likely a candidate is damage.
 
     Fitted on candidates in scanned dust, dirt and hairs (FilmDamageSimulator's overlays) laid over photographs, and in
-    text laid over the same ones.  With these constants 22 clean photographs of 2 megapixels gave 34 objects, most of them
-    in three pictures, some of them real dust; half of the specks and hairs laid over them were found.
+    text laid over the same ones.  With these constants 22 clean photographs of 2 megapixels gave 34 objects, most of
+    them in three pictures, some of them real dust; half of the specks and hairs laid over them were found.
     """
 
     per_log_score: float
