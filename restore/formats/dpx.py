@@ -131,6 +131,7 @@ class Header:
     height: int
     big_endian: bool
     elements: tuple[Element, ...]
+    """The first one, which is the picture, and further ones that can be read, such as an infrared map."""
     fields: Mapping[str, Value]
     """By section and name: "film.frame_position", "tv.timecode" (its 32 bits), "file.creator", ..."""
     user_id: str
@@ -165,15 +166,19 @@ def parse(data: bytes | memoryview) -> Header:
     if not 0 < width <= 1 << 20 or not 0 < height <= 1 << 20 or not 0 < count <= 8:
         raise ImageError(f"damaged header: {width} x {height} pixels in {count} elements")
     places = [struct.unpack_from(f"{order}I", head, 808 + 72 * i)[0] for i in range(count)]
-    elements = tuple(
-        _element(head, 780 + 72 * i, order, big, fields, min([p for p in places if p > places[i]] + [len(data)]))
-        for i in range(count)
-    )
+    elements = []
+    for i, place in enumerate(places):
+        end = min([other for other in places if other > place] + [len(data)])
+        try:
+            elements.append(_element(head, 780 + 72 * i, order, big, fields, end))
+        except ImageError:
+            if i == 0:
+                raise
     start, length = HEADER_BYTES, int(fields.get("file.user_bytes", 0))
     if length and start + length > int(fields.get("file.offset", 0)):
         length = 0  # writers that say 0xFFFFFFFF or more than there is room for mean none
     user = bytes(data[start : start + length])
-    return Header(width, height, big, elements, MappingProxyType(fields), _text(user[:32]), user[32:])
+    return Header(width, height, big, tuple(elements), MappingProxyType(fields), _text(user[:32]), user[32:])
 
 
 def read(data: bytes | memoryview, header: Header, element: int = 0) -> Codes:

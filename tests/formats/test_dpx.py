@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import struct
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,26 @@ def test_the_header_gives_timecode_film_and_user_data() -> None:
     assert "tv.gamma" not in header.fields, "undefined fields are left out"
     assert (header.user_id, header.user_data) == ("vendor", b"secret")
     assert (header.elements[0].low_code, header.elements[0].high_code) == (95, 685)
+
+
+@pytest.mark.parametrize("bits", [1, 8])
+def test_a_second_element_is_read_if_it_can_be_and_never_touched(bits: int) -> None:
+    """Scanners write an infrared map of the dirt behind the picture."""
+    codes = some_codes(10, 3)
+    plain = dpx_file(codes, 10, 1, big=True)
+    infrared = np.arange(HEIGHT * WIDTH, dtype=np.uint8).reshape(HEIGHT, WIDTH)
+    data = bytearray(plain + infrared.tobytes())
+    data[770:772] = b"\0\2"
+    data[852:924] = data[780:852]
+    data[872:876] = bytes([6, 0, 0, bits])
+    data[876:888] = struct.pack(">HHII", 0, 0, len(plain), 0xFFFFFFFF)
+    header = dpx.parse(data)
+    assert len(header.elements) == (2 if bits == 8 else 1)
+    if bits == 8:
+        assert np.array_equal(dpx.read(data, header, 1)[..., 0], infrared)
+    result = dpx.patched(data, header, codes ^ 1, np.ones((HEIGHT, WIDTH), bool))
+    assert np.array_equal(dpx.read(result, header), codes ^ 1)
+    assert result[len(plain) :] == infrared.tobytes()
 
 
 def test_rows_padded_to_32_bits_and_rows_that_are_not_are_told_apart() -> None:

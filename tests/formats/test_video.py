@@ -41,6 +41,7 @@ CASES = {
     "hevc 10 bits": ("a.mkv", "libx265", "yuv420p10le", {"x265-params": "log-level=none:open-gop=1"}),
     "mpeg2 in a program stream": ("a.mpg", "mpeg2video", "yuv420p", {"bf": "2"}),
     "mpeg4 in AVI": ("a.avi", "mpeg4", "yuv420p", {}),
+    "h264 in AVI, whose times are those of decoding": ("a.avi", "libx264", "yuv420p", {}),
     "prores": ("a.mov", "prores_ks", "yuv422p10le", {}),
     "ffv1 12 bits": ("a.mkv", "ffv1", "gbrp12le", {}),
 }
@@ -53,6 +54,7 @@ def test_any_range_gives_the_frames_of_a_whole_decoding(case: str, tmp_path: Pat
     clip = probe(path)
     known = index(clip)
     assert known.frames == 60
+    assert bool(known.doubt) == ("times are those of decoding" in case)
     whole = list(frames(clip, known=known))
     assert [frame.number for frame in whole] == list(range(60))
     assert not any(frame.damage for frame in whole)

@@ -182,6 +182,17 @@ def test_a_stretch_of_a_film_has_its_own_sound_from_zero(source: Path, tmp_path:
     assert sound[0] in all_sound[5:]
 
 
+def test_frames_without_a_clip_make_a_film_of_their_own(source: Path, tmp_path: Path) -> None:
+    clip = probe(source)
+    encoding = choose("ffv1", clip)
+    paths = encode(list(frames(clip)), encoding, tmp_path)
+    target = tmp_path / "out.mkv"
+    join(paths, encoding, None, np.arange(40), np.ones(40, np.int64), Fraction(1, 25), target)
+    result = probe(target)
+    assert (index(result).frames, result.companions, result.chapters) == (40, (), 0)
+    assert result.sample_aspect == Fraction(16, 15)
+
+
 def test_attachments_and_languages_stay(tmp_path: Path) -> None:
     source = tmp_path / "reel.mkv"
     with av.open(str(source), "w") as container:
