@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from restore.errors import ImageError
 from restore.formats.dpx import Element, Header, Value
-from restore.formats.film_raster import Packing, Raster, used_bytes
+from restore.formats.film_raster import Codes, Packing, Raster, of_size, pack_all, used_bytes
 
 MAGIC = {b"\x80\x2a\x5f\xd7": True, b"\xd7\x5f\x2a\x80": False}
 """Magic -> big endian; the draft knows big endian only."""
@@ -110,3 +110,24 @@ def parse(data: bytes | memoryview) -> Header:
     user = bytes(data[HEADER_BYTES : HEADER_BYTES + int(fields.get("file.user_bytes", 0))])
     user = user if HEADER_BYTES + len(user) <= raster.offset else b""
     return Header(width, height, big, (element,), MappingProxyType(fields), "", user)
+
+
+def resized(data: bytes | memoryview, header: Header, codes: Codes) -> bytes:
+    """A file with `codes` (H, W, C) of another size; all other fields and the user data stay.
+
+    ValueError when the channels or the depth don't fit.
+    """
+    element = header.elements[0]
+    height, width, channels = codes.shape
+    if channels != element.raster.channels:
+        raise ValueError(f"{codes.shape = } does not match {element.channels}")
+    start = element.raster.offset
+    raster = of_size(element.raster, height, width, start)
+    pixels = pack_all(codes, raster)
+    order = ">" if header.big_endian else "<"
+    head = bytearray(data[:start])
+    struct.pack_into(f"{order}I", head, 20, start + len(pixels))
+    for channel in range(channels):
+        struct.pack_into(f"{order}II", head, 200 + 28 * channel, width, height)
+    struct.pack_into(f"{order}I", head, 684, raster.row_bytes - used_bytes(raster))
+    return bytes(head) + pixels

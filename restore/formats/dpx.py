@@ -195,6 +195,29 @@ def patched(
     return bytes(copy)
 
 
+def resized(data: bytes | memoryview, header: Header, codes: Codes) -> bytes:
+    """A file with `codes` (H, W, C) of another size as its only picture; all other fields and the user data stay.
+
+    ValueError when the channels or the depth don't fit.
+    """
+    element = header.elements[0]
+    height, width, channels = codes.shape
+    if channels != element.raster.channels:
+        raise ValueError(f"{codes.shape = } does not match {element.channels}")
+    user_bytes = int(header.fields.get("file.user_bytes", 0))
+    start = HEADER_BYTES + (user_bytes if HEADER_BYTES + user_bytes <= element.raster.offset else 0)
+    raster = film_raster.of_size(element.raster, height, width, start)
+    pixels = film_raster.pack_all(codes, raster)
+    order = ">" if header.big_endian else "<"
+    head = bytearray(data[:start])
+    for where, value in ((4, start), (16, start + len(pixels)), (772, width), (776, height), (808, start)):
+        struct.pack_into(f"{order}I", head, where, value)
+    struct.pack_into(f"{order}H", head, 770, 1)
+    struct.pack_into(f"{order}II", head, 812, 0, 0)  # padding of lines and of the image
+    head[852:1356] = b"\xff" * (1356 - 852)  # further elements
+    return bytes(head) + pixels
+
+
 def _read_fields(head: bytes, order: str) -> list[tuple[str, Value]]:
     found: list[tuple[str, Value]] = []
     for where, kind, name in _FIELDS:

@@ -8,7 +8,7 @@ a picture of one channel has its first datum in the lowest bits and any other in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from math import lcm
 from typing import Any
@@ -97,8 +97,22 @@ def patch(data: bytearray, raster: Raster, codes: Codes, changed: NDArray[np.boo
 
 
 def pack_all(codes: Codes, raster: Raster) -> bytes:
-    """The rows of a whole picture, spare bits 0 (for files that have no source to keep)."""
-    return _pack(codes.reshape(raster.height, -1), raster).tobytes()
+    """The rows of a whole picture, spare bits and padding 0, for a picture of another size than its source.
+
+    ValueError when a code doesn't fit the depth.
+    """
+    if codes.max(initial=0) > raster.max_code:
+        raise ValueError(f"a code above {raster.max_code} does not fit {raster.bits} bits")
+    rows = np.zeros((raster.height, raster.row_bytes), np.uint8)
+    rows[:, : used_bytes(raster)] = _pack(codes.reshape(raster.height, -1), raster)
+    return rows.tobytes()
+
+
+def of_size(raster: Raster, height: int, width: int, offset: int) -> Raster:
+    """The same packing for a picture of another size, rows padded to 32 bits."""
+    other = replace(raster, height=height, width=width, offset=offset)
+    used = used_bytes(other)
+    return replace(other, row_bytes=used + -used % 4)
 
 
 def _rows(data: bytes | bytearray | memoryview, raster: Raster) -> NDArray[np.uint8]:

@@ -44,11 +44,20 @@ def test_every_packing_reads_exactly(bits: int, channels: int, packing: int, big
     assert np.array_equal(dpx.read(data, header), codes)
     raster = header.elements[0].raster
     assert pack_all(codes, raster) == data[raster.offset :], "packing it again gives the file's bytes"
+    larger = codes.repeat(2, 0).repeat(3, 1)
+    upscaled = dpx.resized(data, header, larger)
+    again = dpx.parse(upscaled)
+    assert np.array_equal(dpx.read(upscaled, again), larger)
+    other = {"file.offset", "file.size", "image.width", "image.height"}
+    assert {k: v for k, v in again.fields.items() if k not in other} == {
+        k: v for k, v in header.fields.items() if k not in other
+    }
+    assert (again.width, again.height, again.fields["file.size"]) == (3 * WIDTH, 2 * HEIGHT, len(upscaled))
 
 
 @pytest.mark.parametrize(
     ("bits", "channels", "packing", "endian"),
-    itertools.product([8, 10, 12, 16], [1, 3, 4], PACKINGS, ["big", "little"]),
+    [*itertools.product([8, 10, 12, 16], [1, 3, 4], PACKINGS, ["big", "little"])],
 )
 def test_files_that_openimageio_wrote_read_as_it_meant(
     bits: int, channels: int, packing: str, endian: str, tmp_path: Path
@@ -108,6 +117,19 @@ def test_patching_changes_the_pixels_asked_for_and_no_other_bit(
     expected = np.where(changed[..., None], wanted, codes)
     assert result == dpx_file(expected, bits, packing, big=big, user=user, row_padding=b"\xa5\x5a\xa5\x5a", spare=spare)
     assert dpx.patched(data, header, wanted, np.zeros_like(changed)) == data
+
+
+def test_an_enlarged_scan_is_read_by_others_and_keeps_its_user_data(tmp_path: Path) -> None:
+    codes = some_codes(10, 3)
+    data = dpx_file(codes, 10, 1, big=True, user=b"vendor".ljust(32, b"\0") + b"secret")
+    larger = codes.repeat(2, 0).repeat(2, 1)
+    path = tmp_path / "made.dpx"
+    path.write_bytes(dpx.resized(data, dpx.parse(data), larger))
+    assert np.array_equal(OpenImageIO.ImageInput.open(str(path)).read_image("uint16") >> 6, larger)
+    header = dpx.parse(path.read_bytes())
+    assert (header.user_id, header.user_data, header.timecode) == ("vendor", b"secret", "01:23:45:12")
+    with pytest.raises(ValueError, match="does not fit 10 bits"):
+        dpx.resized(data, dpx.parse(data), larger + 1023)
 
 
 def test_the_header_gives_timecode_film_and_user_data() -> None:
@@ -201,6 +223,9 @@ def test_cineon_reads_as_openimageio_does_and_is_patched_like_dpx(channels: int,
     if channels == 3:  # OpenImageIO reads three datums of a word as one pixel whatever the channels
         back = OpenImageIO.ImageInput.open(str(path)).read_image("uint16")
         assert np.array_equal(back, as_full_range(codes, 10))
+    larger = codes.repeat(2, 0).repeat(3, 1)
+    upscaled = cineon.resized(data, header, larger)
+    assert np.array_equal(dpx.read(upscaled, cineon.parse(upscaled)), larger)
     changed = np.random.default_rng(5).random((HEIGHT, WIDTH)) < 0.1
     assert dpx.patched(data, header, wanted, changed) == cineon_file(np.where(changed[..., None], wanted, codes))
     with pytest.raises(ImageError, match="truncated"):
