@@ -22,9 +22,6 @@ LINES = 1080
 """Lengths are given for a frame of so many lines and go with its height."""
 _GROW_TO = 0.5
 _GROW_PX = 4
-_CROWD = 0.04
-"""Side of the window in which other finds are counted, of the frame's height."""
-_CROWD_SIGMAS = 4.0
 _THIN = 0.6
 _SEEN_PX = 12
 _SEEN_RAW = 0.03
@@ -56,7 +53,6 @@ FACTS = (
     "apart shared",
     "seen",
     "seen elsewhere",
-    "crowd",
 )
 """What is known about a blob, in the order of `Candidates.facts`."""
 
@@ -160,8 +156,6 @@ def _facts(current: Grey, evidence: Evidence, blobs: Candidates) -> NDArray[np.f
         return np.log(np.maximum(values, 1e-2))
 
     own, shared = (as_float32(cv2.blur(np.abs(o.first - o.second), (5, 5))) / evidence.sigma for o in evidence.opinions)
-    window = int(_CROWD * height) | 1
-    crowd = as_float32(cv2.blur((evidence.score > _CROWD_SIGMAS).astype(np.float32), (window, window)))
     laid = (evidence.opinions[0].first, evidence.opinions[0].second)
     raw_px = max(4, round(_SEEN_RAW * height))
     near_px = max(4, round(_SEEN_PX * height / LINES))
@@ -179,7 +173,6 @@ def _facts(current: Grey, evidence: Evidence, blobs: Candidates) -> NDArray[np.f
             log(mean_of(shared)),
             log(seen[:, 0]),
             log(np.minimum(seen[:, 1], 1)),
-            np.sqrt(mean_of(crowd)),
         ],
         axis=1,
     )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from restore.film.evidence import Opinion
 from restore.film.flow import Flow, came_from_outside, match, warped
 from restore.film.grain import GrainCurve, fine_structure, grain_curve, grain_from
-from restore.film.working import Frame, Grey, Holes, as_float32, from_float, grey_of, to_8_bit, to_float
+from restore.film.working import Frame, Grey, Holes, as_float32, from_float, grain_sigma, grey_of, to_8_bit, to_float
 from restore.tiling import Box
 from restore.trust.ledger import Fill, Repair
 
@@ -28,6 +28,8 @@ Filler = Callable[[Frame, Holes], Frame]
 _FIT_PX = (9, 25, 61)
 """Sides of the windows in which a version is compared with the frame: the first that has enough known pixels."""
 _FIT_FROM = 0.1
+_MOST_GRAIN = 2.0
+"""Of what is finer than structure in the frame itself."""
 _CORE_PX = 1
 """Holes are treated as this much larger where versions are compared: rims may be softly dirty."""
 
@@ -146,7 +148,9 @@ def _noise(values: NDArray[np.float32], known: Holes, versions: Sequence[Version
         if usable.any():
             off = np.abs(values[::3, ::3] - version.values[::3, ::3])[usable]
             least = min(least, (1.4826 * float(np.median(off))) ** 2)
-    return max(least, 1e-7)
+    # Where all of them show something else (a cut that nobody told), that isn't grain.
+    own = np.mean([grain_sigma(np.ascontiguousarray(values[..., channel])) for channel in range(values.shape[2])])
+    return float(np.clip(least, 1e-7, 2 * (_MOST_GRAIN * own) ** 2))
 
 
 @dataclass(frozen=True)

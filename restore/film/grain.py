@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from restore.film.working import Frame, Grey, Holes, as_float32, to_float
+from restore.film.working import Frame, Grey, Holes, as_float32, grain_sigma, to_float
 from restore.tiling import Box
 
 _LEVELS = 8
@@ -43,10 +43,13 @@ def grain_curve(frame: NDArray[np.float32], laid: Sequence[tuple[NDArray[np.floa
     """From a frame (H, W, C) and neighbours laid over it with where they are valid (H, W), in any channel.
 
     Their difference has twice a frame's variance; the best-fitting neighbour counts.  Dirt and occlusions are outliers
-    to the median and don't.
+    to the median and don't.  Without neighbours, one figure for all.
     """
     curves = [_curve(frame[::4, ::4], other[::4, ::4], valid[::4, ::4]) for other, valid in laid]
-    return min(curves, key=lambda curve: sum(curve.sigmas), default=GrainCurve((0.0,) * _LEVELS))
+    if not curves:  # nothing to compare with: what is finer than the picture's structure
+        channels = [np.ascontiguousarray(frame[..., channel]) for channel in range(frame.shape[2])]
+        return GrainCurve((float(np.mean([grain_sigma(channel) for channel in channels])),) * _LEVELS)
+    return min(curves, key=lambda curve: sum(curve.sigmas))
 
 
 def _curve(frame: NDArray[np.float32], other: NDArray[np.float32], valid: Holes) -> GrainCurve:

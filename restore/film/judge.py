@@ -72,7 +72,8 @@ class Verdicts:
 def calibrated(samples: Sequence[NDArray[np.float64]], max_false: float) -> Verdicts:
     """The bar for a shot, from the log-odds of the candidates of some of its frames (one array a frame).
 
-    The lowest bar, within limits, over which at most `max_false` objects a frame are expected to be false.
+    The lowest bar, within limits, over which at most `max_false` objects a frame are expected to be false, and each is
+    likelier dirt than not: a clean shot doesn't use its budget up.
     """
     odds = np.sort(np.concatenate([*samples, np.zeros(0)]))[::-1]
     if not len(samples) or not len(odds):
@@ -83,8 +84,9 @@ def calibrated(samples: Sequence[NDArray[np.float64]], max_false: float) -> Verd
         share = float(_dirt(odds, share).sum()) / (len(odds) + _PRIOR_FALSE * frames)
     expected = np.cumsum(1 - _dirt(odds, share)) / frames
     within = int(np.searchsorted(expected, max_false, side="right"))
-    bar = float(odds[within]) if within < len(odds) else LOWEST_BAR
-    bar = float(np.clip(bar, LOWEST_BAR, HIGHEST_BAR))
+    budget = float(odds[within]) if within < len(odds) else LOWEST_BAR
+    likelier_dirt = float(np.log((1 - share) / max(share, 1e-6)))
+    bar = float(np.clip(max(budget, likelier_dirt), LOWEST_BAR, HIGHEST_BAR))
     passing = odds > bar
     return Verdicts(bar, share, float((1 - _dirt(odds, share))[passing].sum()) / frames)
 

@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restore.film.working import Frame, Grey, Holes, as_float32, from_float, grey_of, to_float
+from restore.tiling import Box
+from restore.trust.ledger import Fill, Repair
 
 _BAND_ROWS = 24
 _STEEPEST = 0.035
@@ -157,7 +159,7 @@ def _same_or_shadow(line: Line, stronger: Line) -> bool:
 
 
 def scratches_in(window: Sequence[Sequence[Line]], at: int, law: ScratchLaw) -> list[Line]:
-    """Lines of frame `at` that stay: `window` has the lines of each frame around it, in order, its own at index `at`."""
+    """Lines that stay, of the frame whose lines are `window[at]`; `window` has those of the frames around it, too."""
     confirmed = []
     for line in window[at]:
         total, frames = abs(line.score), 1
@@ -187,6 +189,8 @@ class Unscratched:
     """(H, W): where a profile was subtracted."""
     holes: Holes
     """(H, W): where nothing of the picture was left: to be filled."""
+    repairs: tuple[Repair, ...]
+    """One a line that was subtracted, numbered from 0."""
 
 
 _HALF_PX = 10
@@ -196,8 +200,12 @@ _LEAST_PART = 0.08
 """A profile ends where it is less than this of its depth."""
 
 
-def without_scratches(frame: Frame, lines: Sequence[Line], law: ScratchLaw) -> Unscratched:
-    """`frame` with the profile of each line subtracted, or with holes where there is nothing under it."""
+def without_scratches(frame: Frame, lines: Sequence[Line], law: ScratchLaw, number: int = 0) -> Unscratched:
+    """`frame` with the profile of each line subtracted, or with holes where there is nothing under it.
+
+    `number` is the frame's, for the ledger.
+    """
+    repairs: list[Repair] = []
     values = to_float(frame).copy()
     subtracted = np.zeros(frame.shape[:2], np.bool_)
     holes = np.zeros(frame.shape[:2], np.bool_)
@@ -209,6 +217,7 @@ def without_scratches(frame: Frame, lines: Sequence[Line], law: ScratchLaw) -> U
         height = frame.shape[0]
         rows = np.arange(line.top, line.bottom, dtype=np.float32)
         middle = line.at(rows, height)
+        mine = np.zeros(frame.shape[:2], np.bool_)
         base = np.rint(middle).astype(np.int32)
         for column in range(-_HALF_PX, _HALF_PX + 1):
             x = base + column
@@ -217,18 +226,31 @@ def without_scratches(frame: Frame, lines: Sequence[Line], law: ScratchLaw) -> U
             place = np.clip(x[inside] - middle[inside] + _HALF_PX, 0, 2 * _HALF_PX)
             low = np.minimum(place.astype(np.int32), 2 * _HALF_PX - 1)
             part = (place - low)[:, None]
-            mine = profile[inside]
+            row = profile[inside]
             index = np.arange(len(y))
-            here = mine[index, low] * (1 - part) + mine[index, low + 1] * part
+            here = row[index, low] * (1 - part) + row[index, low + 1] * part
             touched = np.abs(here).max(axis=1) > _LEAST_PART * deep
             if deep > law.deepest:
                 holes[y[touched], x[inside][touched]] = True
             else:
                 values[y[touched], x[inside][touched]] -= here[touched]
-                subtracted[y[touched], x[inside][touched]] = True
+                mine[y[touched], x[inside][touched]] = True
+        if mine.any():
+            subtracted |= mine
+            repairs.append(_record(line, mine, law, number, len(repairs)))
     result = frame.copy()
     result[subtracted] = from_float(values, frame)[subtracted]
-    return Unscratched(result, subtracted & ~holes, holes)
+    return Unscratched(result, subtracted & ~holes, holes, tuple(repairs))
+
+
+def _record(line: Line, changed: Holes, law: ScratchLaw, number: int, blob: int) -> Repair:
+    rows, columns = np.nonzero(changed.any(axis=1))[0], np.nonzero(changed.any(axis=0))[0]
+    box = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+    clear = abs(line.score)
+    return Repair(
+        page=number, blob=blob, box=box, area_px=int(changed.sum()), kind="scratch", fill=Fill.SUBTRACTED,
+        confidence=clear / (clear + law.sigmas), score=clear,
+    )  # fmt: skip
 
 
 def _profile(values: NDArray[np.float32], line: Line) -> NDArray[np.float32]:

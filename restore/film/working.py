@@ -23,8 +23,8 @@ Holes = NDArray[np.bool_]
 LEAST_SIGMA = 0.25 / 255
 """Below a quarter of an 8-bit step lies rounding, not grain: thresholds in sigmas would mark every code change."""
 _SIGMA_OF_MEDIAN = 1.4826
-_MEDIAN3_LEAVES = 1.04
-"""|x - median3x3(x)| of white noise is this much of |x|."""
+_MEDIAN3_LEAVES = 0.86
+"""The median of |x - median3x3(x)| of white noise is this much of that of |x|."""
 
 
 def as_float32(values: object) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ class Fill(StrEnum):
     BLEND = "blend"
     DIVIDED = "divided"  # semi-transparent dirt, divided out by its infrared image: nothing was invented
     TEMPORAL = "temporal"  # from neighbouring frames
+    SUBTRACTED = "subtracted"  # a see-through scratch's profile, taken off: nothing was invented
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,8 @@
+"""Owns the way to `moving`, the scene that the tests of film repair share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

@@ -1,0 +1,146 @@
+"""Claims about cleaning a shot: dirt goes, all else stays, and segments change nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from moving import pan, specks
+
+from restore.film.clean import (
+    CONTEXT_FRAMES,
+    CleanLaw,
+    Window,
+    calibrate,
+    clean_shot,
+    find,
+    repair,
+    repair_holes,
+    sampled,
+    windows,
+)
+from restore.film.dirt import DirtLaw
+from restore.film.planted import Planted, Planting, plant
+from restore.recipe import Polarity
+from restore.trust.ledger import Fill
+
+FRAMES = pan(7)
+LAW = CleanLaw(bar=0.0)
+LARGE = CleanLaw(DirtLaw(max_size_px=9), bar=0.0)
+
+
+@pytest.fixture(scope="module")
+def damaged() -> list[Planted]:
+    return list(plant(FRAMES, Planting(lines=900, flicker=0.02), specks(), seed=5))
+
+
+def in_16_bits(frames: list[Planted]) -> list[np.ndarray]:
+    return [np.rint(one.frame * 65535).astype(np.uint16) for one in frames]
+
+
+def window_of(frames: list[np.ndarray], at: int) -> Window:
+    near = range(max(0, at - CONTEXT_FRAMES), min(len(frames), at + CONTEXT_FRAMES + 1))
+    return Window({number: frames[number] for number in near}, at, len(frames))
+
+
+def test_most_specks_are_found_at_the_ends_of_a_shot_too(damaged: list[Planted]) -> None:
+    frames = [one.frame for one in damaged]
+    for at in (0, 3, 6):
+        found = find(window_of(frames, at), LARGE)
+        specks_there = np.unique(damaged[at].labels)[1:]
+        hit = np.unique(damaged[at].labels[found.holes])
+        assert np.isin(specks_there, hit).mean() > 0.6, f"frame {at}"
+
+
+def test_a_clean_shot_has_next_to_no_false_objects() -> None:
+    counts = [int(find(window_of(FRAMES, at), LAW).kept.sum()) for at in range(len(FRAMES))]
+    assert np.mean(counts) <= 2
+
+
+def test_a_cleaned_frame_is_nearer_to_the_clean_one_and_elsewhere_bit_identical(damaged: list[Planted]) -> None:
+    frames = in_16_bits(damaged)
+    for number, (filled, found) in enumerate(clean_shot(frames, len(frames), LARGE)):
+        assert filled.frame.dtype == np.uint16
+        assert np.array_equal(filled.frame[~found.holes], frames[number][~found.holes])
+        clean = damaged[number].clean * 65535
+        before = ((frames[number][found.holes] - clean[found.holes]) ** 2).mean()
+        after = ((filled.frame[found.holes] - clean[found.holes]) ** 2).mean()
+        assert after < before / 20
+    assert number == len(frames) - 1
+
+
+def test_a_stretch_with_context_gives_the_same_pixels_as_the_whole_shot(damaged: list[Planted]) -> None:
+    frames = in_16_bits(damaged)
+    whole = {w.at: repair(w, find(w, LAW), LAW).frame for w in windows(frames, len(frames))}
+    part = {w.at: repair(w, find(w, LAW), LAW).frame for w in windows(frames[1:], len(frames), first=1)}
+    assert sorted(whole) == list(range(7))
+    assert sorted(part) == [3, 4, 5, 6]
+    assert all(np.array_equal(part[at], whole[at]) for at in part)
+
+
+def test_the_ledger_says_where_and_what_each_repair_is(damaged: list[Planted]) -> None:
+    window = window_of([one.frame for one in damaged], 3)
+    found = find(window, LARGE)
+    repairs = repair(window, found, LARGE).repairs
+    assert [one.blob for one in repairs] == list(range(len(repairs)))
+    assert sum(one.area_px for one in repairs) == found.holes.sum()
+    assert {one.fill for one in repairs} <= {Fill.TEMPORAL, Fill.NAVIER_STOKES}
+    assert sum(one.fill is Fill.TEMPORAL for one in repairs) > 0.8 * len(repairs)
+    for one in repairs:
+        assert one.page == 3
+        assert 0 <= one.confidence <= 1
+        assert one.score is not None
+        assert one.score > LARGE.dirt.seed_sigmas
+        assert found.holes[one.box.y0 : one.box.y1, one.box.x0 : one.box.x1].any()
+
+
+def test_polarity_leaves_the_other_kind_alone(damaged: list[Planted]) -> None:
+    window = window_of([one.frame for one in damaged], 3)
+    light = find(window, CleanLaw(DirtLaw(polarity=Polarity.LIGHT, max_size_px=9), bar=0.0))
+    dark = find(window, CleanLaw(DirtLaw(polarity=Polarity.DARK, max_size_px=9), bar=0.0))
+    off = (damaged[3].frame - damaged[3].clean).mean(axis=2)
+    assert light.kept.any()
+    assert dark.kept.any()
+    assert off[light.candidates.holes(light.kept)].mean() > 0.05
+    assert off[dark.candidates.holes(dark.kept)].mean() < -0.05
+    assert light.candidates.vetoed["polarity"] > 0
+
+
+def test_holes_that_a_person_drew_are_filled_from_the_neighbours() -> None:
+    holes = np.zeros(FRAMES[0].shape[:2], bool)
+    holes[80:90, 100:112] = True
+    frames = [frame.copy() for frame in FRAMES]
+    frames[3][holes] = 1.0
+    filled = repair_holes(window_of(frames, 3), holes, LAW)
+    assert [one.kind for one in filled.repairs] == ["mask"]
+    assert np.array_equal(filled.frame[~holes], frames[3][~holes])
+    assert np.abs(filled.frame - FRAMES[3])[holes].mean() < 0.03
+
+
+def test_a_dirty_shot_gets_a_lower_bar_than_a_clean_one(damaged: list[Planted]) -> None:
+    dirty = [one.frame for one in damaged]
+    _, about_dirty = calibrate((window_of(dirty, at) for at in (1, 3, 5)), LARGE)
+    _, about_clean = calibrate((window_of(FRAMES, at) for at in (1, 3, 5)), LARGE)
+    assert about_dirty.dirt_share > about_clean.dirt_share
+    assert about_dirty.expected_false <= 2
+
+
+def test_a_window_without_its_context_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs frames"):
+        Window({0: FRAMES[0]}, 0, 7)
+
+
+def test_a_shot_of_one_frame_loses_only_what_is_plainly_dirt() -> None:
+    frame = np.full((200, 260, 1), 0.5, np.float32)
+    frame += 0.01 * np.random.default_rng(1).standard_normal(frame.shape, np.float32)
+    frame[100:103, 50:54] = 1.0
+    filled = repair(Window({0: frame}, 0, 1), found := find(Window({0: frame}, 0, 1), LAW), LAW)
+    assert found.holes[101, 52]
+    assert found.holes.sum() < 60
+    assert abs(float(filled.frame[101, 52, 0]) - 0.5) < 0.1
+    assert [one.fill for one in filled.repairs] == [Fill.NAVIER_STOKES]
+
+
+def test_samples_are_spread_over_the_shot() -> None:
+    assert sampled(3) == [0, 1, 2]
+    assert len(sampled(1000)) == 12
+    assert sampled(1000)[0] < 50 < 900 < sampled(1000)[-1]
