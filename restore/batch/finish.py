@@ -16,7 +16,7 @@ from restore.batch.job import Failed, Job, Result, Skipped, Staged
 from restore.batch.journal import Journal
 from restore.batch.ledger import Ledger
 from restore.batch.repairs import planes_of, repair_facts, storable, touched_planes
-from restore.batch.stage import stage, stage_copy, stage_patches
+from restore.batch.stage import stage, stage_copy, stage_in_place, stage_patches
 from restore.batch.work import Read, Work
 from restore.color import drift
 from restore.formats import Decoder, encode, written_exactly
@@ -95,7 +95,11 @@ class Finisher:
         if job.format == PATCHES:
             return stage_patches(self._patches(work), job, facts, self.output)
         exact = facts.repair is not None and facts.repair.untouched_sha256 is not None
-        staged = stage(source, result, job, facts, self.output, decoder, planes_of(work) if exact else None)
+        touched = planes_of(work) if exact else None
+        if touched is not None and job.changes_in_place:
+            staged = stage_in_place(source, result, job, facts, self.output, decoder, touched)
+        else:
+            staged = stage(source, result, job, facts, self.output, decoder, touched)
         try:
             if self.ledger is not None and work.repairs:
                 self.ledger.keep(self._patches(work), job.target, staged.sha256)
@@ -126,7 +130,7 @@ class Finisher:
         if result is None:
             return facts
         if self.recipe.inpaint is not None or read.patches is not None:
-            kept = job.format == PATCHES or written_exactly(job.format, job.header)
+            kept = job.format == PATCHES or job.changes_in_place or written_exactly(job.format, job.header)
             facts = replace(facts, repair=repair_facts(work, exact=enlarged is None and kept))
         if enlarged is not None:
             facts = replace(facts, drift=_drift(read.document, result))

@@ -70,6 +70,11 @@ class Job:
         return bool(self.unchanged) and self.format == self.header.format
 
     @property
+    def changes_in_place(self) -> bool:
+        """Whether the result is a copy of the source's bytes in which only what is repaired is written anew."""
+        return self.format == self.header.format == "dds"
+
+    @property
     def in_pixels(self) -> int:
         """Over all pages."""
         return self.header.width * self.header.height * max(1, self.header.pages)

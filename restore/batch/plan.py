@@ -77,7 +77,7 @@ def make_plan(
     unpaired = f"no {companions.word} belongs to it" if companions.word and recipe.upscale is None else ""
     jobs, failed = _jobs(sources.todo, unpaired, recipe, options, output_format, output_size, open_decoder)
     problems += failed
-    refuse_unholdable(jobs)
+    refuse_unholdable(jobs, in_place=recipe.upscale is None)
     if recipe.upscale is None and not options.lossy:
         refuse_lossy(jobs)
     jobs, failed, doubts = check_companions(jobs, companions, recipe, open_decoder, strict=options.masks.strict)

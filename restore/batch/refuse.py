@@ -12,8 +12,9 @@ from pathlib import Path
 from restore.batch.job import Job, Other
 from restore.batch.journal import Journal
 from restore.batch.walk import examples
-from restore.errors import SetupError
+from restore.errors import ImageError, SetupError
 from restore.formats import cannot_hold, written_exactly
+from restore.formats.dds_patch import HEAD_BYTES, layout_of
 from restore.recipe import PATCHES
 
 SIZE_RATIOS = {
@@ -27,10 +28,15 @@ SIZE_RATIOS = {
 OTHER_RATIO = (0.02, 0.5)
 
 
-def refuse_unholdable(jobs: Iterable[Job]) -> None:
+def refuse_unholdable(jobs: Iterable[Job], *, in_place: bool) -> None:
+    """`in_place`: sizes stay, so that DDS files can be changed where they are touched."""
     reasons: defaultdict[str, list[Path]] = defaultdict(list)
     for job in jobs:
         if job.format == PATCHES or job.is_copy:
+            continue
+        if in_place and job.changes_in_place:
+            if reason := _unpatchable(job):
+                reasons[reason].append(job.relative)
             continue
         before, after = job.header, (job.output_width_px, job.output_height_px)
         scale = max(after) / max(before.width, before.height)  # sides may grow unlike; the longest one counts
@@ -41,10 +47,22 @@ def refuse_unholdable(jobs: Iterable[Job]) -> None:
         raise SetupError("; ".join(lines) + "; or leave such files out with --exclude")
 
 
+def _unpatchable(job: Job) -> str | None:
+    """Why a DDS file can't be changed in place, and the way out."""
+    try:
+        with job.source.open("rb") as file:
+            layout_of(file.read(HEAD_BYTES), job.source_state.size)
+    except ImageError as error:
+        return str(error)
+    except OSError:
+        return None  # the worker will say why
+    return None
+
+
 def refuse_lossy(jobs: Iterable[Job]) -> None:
     """Formats that change every pixel can't promise that pixels outside repairs are untouched."""
     lossy = [job for job in jobs if job.format != PATCHES and not job.is_copy]
-    lossy = [job for job in lossy if not written_exactly(job.format, job.header)]
+    lossy = [job for job in lossy if not job.changes_in_place and not written_exactly(job.format, job.header)]
     if lossy:
         kinds = " and ".join(sorted({job.format.upper() for job in lossy}))
         raise SetupError(

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from restore.batch.facts import RepairFacts, Uncertain
 from restore.batch.work import Work
+from restore.errors import ImageError
 from restore.formats.alpha import premultiplied, straight
+from restore.formats.dds_patch import HEAD_BYTES, layout_of, widened
 from restore.holes.found import Found, places
 from restore.image import Alpha, Document, Image
 from restore.trust.ledger import Repair
@@ -77,8 +80,20 @@ def _storable(page: Image, touched: Touched) -> Image:
 def repair_facts(work: Work, *, exact: bool) -> RepairFacts:
     """What the journal keeps.  `exact`: the file will hold every other pixel bit for bit."""
     touched = planes_of(work)
+    changed_px = sum(int(plane.sum()) for plane in touched)
+    if work.read.job.changes_in_place:
+        touched = in_blocks(touched, work.read.job.source)
     untouched = untouched_digest(work.read.document, touched) if exact else None
-    return facts_of([repair for repair, _ in work.repairs], touched, untouched)
+    return replace(facts_of([repair for repair, _ in work.repairs], touched, untouched), changed_px=changed_px)
+
+
+def in_blocks(touched: Sequence[Touched], path: Path) -> tuple[Touched, ...]:
+    """All pixels of the blocks of a DDS file that hold a touched one: those are encoded anew.  Raises ImageError."""
+    try:
+        with path.open("rb") as file:
+            return widened(touched, layout_of(file.read(HEAD_BYTES), path.stat().st_size))
+    except OSError as error:
+        raise ImageError(f"can't be read any more: {error.strerror}") from error
 
 
 def facts_of(repairs: Sequence[Repair], touched: Sequence[Touched], untouched_sha256: str | None) -> RepairFacts:

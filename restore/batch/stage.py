@@ -12,6 +12,7 @@ from restore.batch.fsops import OutputRoot, Written
 from restore.batch.job import Job, Staged
 from restore.errors import ImageError
 from restore.formats import Decoder, encode
+from restore.formats.dds_patch import HEAD_BYTES, layout_of, patched, widened
 from restore.image import Arrangement, Document, Image, Pixels
 from restore.trust import patches as patch_files
 from restore.trust.patches import Patches
@@ -20,6 +21,8 @@ from restore.trust.untouched import Touched, first_difference
 VARIES = 0.01
 """Standard deviation, as a share of full scale, above which a picture surely isn't constant."""
 SAMPLE_SIDE = 1024
+MOST_BLOCK_ERROR = 32.0
+"""Mean difference, of 255, between what was repaired and what blocks hold of it: more is a fault, not compression."""
 STRIP_ROWS = 256
 """Looked at together, so that nothing here is as large as a result."""
 
@@ -55,6 +58,41 @@ def stage(
 def stage_copy(job: Job, facts: Facts, output: OutputRoot) -> Staged:
     """The source's own bytes, under a temporary name beside the target.  Raises ImageError, DiskFullError."""
     written = output.copy(job.source, job.target)
+    return Staged(job, written.path, written.size, written.sha256, facts)
+
+
+def stage_in_place(
+    source: Document,
+    result: Document,
+    job: Job,
+    facts: Facts,
+    output: OutputRoot,
+    decoder: Decoder,
+    touched: Sequence[Touched],
+) -> Staged:
+    """A copy of the source's bytes in which only blocks that hold a touched pixel are encoded anew.
+
+    Read back, every pixel outside those blocks is the source's, bit for bit, and what was repaired is as near as such
+    blocks come.  Raises ImageError, DiskFullError.
+    """
+    data = job.source.read_bytes()
+    wide = widened(touched, layout_of(data[:HEAD_BYTES], len(data)))
+    with patched(data, result, touched) as file:
+        written = output.write(job.target, file)
+    try:
+        decoded = _read_back(job, written, output, decoder)
+        if difference := first_difference(source, decoded, wide):
+            raise ImageError(f"pixels that no repair may touch would change: {difference}: nothing was written")
+        for meant, found, plane in zip(result.pages, decoded.pages, touched, strict=True):
+            seen = plane
+            if found.alpha_channel is not None:  # some blocks hold no colour where nothing is seen
+                seen = plane & (found.pixels[..., found.alpha_channel] > 0)
+            apart = np.abs(meant.pixels[seen].astype(np.float64) - found.pixels[seen])
+            if apart.size and apart.mean() > MOST_BLOCK_ERROR:
+                raise ImageError("its blocks can't hold what was repaired: use --format png")
+    except BaseException:
+        output.remove(written.path)
+        raise
     return Staged(job, written.path, written.size, written.sha256, facts)
 
 
@@ -131,6 +169,16 @@ def _check_shape(source: Document, result: Document, job: Job, *, varied: bool =
         raise ImageError("the result is one even colour though its source isn't: try --precision fp32")
 
 
+def _read_back(job: Job, written: Written, output: OutputRoot, decoder: Decoder) -> Document:
+    try:
+        with output.open(written.path) as file:
+            return decoder.read_back(file, job.format)
+    except OSError as error:
+        raise ImageError(f"the written result can't be read back: {error.strerror}: check the output's disk") from error
+    except ImageError as error:
+        raise ImageError(f"the written result can't be decoded: {error}") from error
+
+
 def _check_exact(
     source: Document,
     result: Document,
@@ -141,13 +189,7 @@ def _check_exact(
     touched: Sequence[Touched],
 ) -> None:
     """What another decoding finds is the result, and outside the repairs the source, bit for bit in all channels."""
-    try:
-        with output.open(written.path) as file:
-            decoded = decoder.read_back(file, job.format)
-    except OSError as error:
-        raise ImageError(f"the written result can't be read back: {error.strerror}: check the output's disk") from error
-    except ImageError as error:
-        raise ImageError(f"the written result can't be decoded: {error}") from error
+    decoded = _read_back(job, written, output, decoder)
     if difference := first_difference(source, decoded, touched):
         raise ImageError(f"pixels that no repair may touch would change: {difference}: nothing was written")
     if difference := first_difference(result, decoded):

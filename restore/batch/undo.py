@@ -94,6 +94,8 @@ def _known(journal: Journal, target: Path) -> tuple[Record, Patches]:
     repair = facts_from(record.facts).repair
     if repair is None:
         raise SetupError(f"{named}: nothing was repaired in it")
+    if record.format == "dds":
+        raise SetupError(f"{named}: its touched blocks were encoded anew: take the file from IN, or correct its mask")
     if record.format == PATCHES:
         raise SetupError(f"{named}: holds patches only: nothing needs undoing before `restore apply`")
     if repair.untouched_sha256 is None:

@@ -13,6 +13,7 @@ from restore.batch.fsops import digest_of
 from restore.batch.job import printable
 from restore.batch.journal import Journal
 from restore.batch.journal_file import Record
+from restore.batch.repairs import in_blocks
 from restore.errors import ImageError, SetupError
 from restore.formats import Decoder
 from restore.recipe import PATCHES
@@ -111,6 +112,8 @@ def _touched(record: Record, repair: RepairFacts, journal: Journal) -> Sequence[
             f"which pixels were repaired isn't known: its file in {printable(journal.places.ledger)} is missing"
         )
     touched = patches.touched()
+    if record.format == "dds":
+        touched = in_blocks(touched, journal.output.root / record.target)
     if touched_digest(touched) != repair.touched_sha256:
         raise ImageError("its ledger is not the one that was written with it: restore the state folder from a copy")
     return touched

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -380,3 +381,30 @@ def test_the_report_counts_holes_and_names_the_least_certain(
     plain = invoke("inpaint", source, tmp_path / "plain", "--masks", masks, "--model", net, "--device", "cpu")
     assert f"{end['holes']} holes filled" in plain.stdout
     assert "least certain" in plain.stdout
+
+
+def test_dds_keeps_every_block_that_no_hole_touches_and_says_so_later(tmp_path: Path, inpaint: Inpaint) -> None:
+    """Uncompressed here; what blocks hold is tested with the format."""
+    picture = painted(9, 40, 48, 4)
+    head = struct.pack("<4s7I44x", b"DDS ", 124, 0x100F, 40, 48, 4 * 48, 0, 1)
+    kind = struct.pack("<2I4s5I", 32, 0x41, b"", 32, 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    data = head + kind + struct.pack("<5I", 0x1000, 0, 0, 0, 0) + picture.tobytes()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.dds").write_bytes(data)
+    mask = save(tmp_path / "m.png", specks(9, 40, 48))
+    result = inpaint(tmp_path / "in", tmp_path / "out", "--masks", mask, "--grow", "0")
+    assert result.exit_code == 0, result.output
+    made = (tmp_path / "out" / "a.dds").read_bytes()
+    holes = cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE) > 0
+    after = np.frombuffer(made[128:], np.uint8).reshape(40, 48, 4)
+    assert made[:128] == data[:128]
+    assert np.array_equal(after[~holes], picture[~holes])
+    assert (after[holes] != picture[holes]).any()
+    assert invoke("verify", tmp_path / "out", "--source", tmp_path / "in").exit_code == 0
+    undone = invoke("undo", tmp_path / "out", "a.dds")
+    assert undone.exit_code == 2
+    assert "take the file from IN" in undone.output
+    (tmp_path / "in" / "b.dds").write_bytes(data[:80] + struct.pack("<I4s", 4, b"RXGB") + data[88:])
+    refused = inpaint(tmp_path / "in", tmp_path / "other", "--masks", mask)
+    assert refused.exit_code == 2
+    assert "--format png" in refused.output
