@@ -127,26 +127,20 @@ struct Conv3x3 {
       if (s < p.chunks) stage(p, at, patch, known, share, weights, shared + s * STAGE_BYTES, s, thread);
       commit_copies();
     }
-    const int lane_column = warp_column * 16 + (lane & 15);  // what this lane addresses in a matrix load
     int full = 0;  // where this chunk's slot begins; the one before it is filled next
     for (int chunk = 0; chunk < p.chunks; ++chunk) {
-      wait_copies<STAGES - 2>();  // this chunk is here
+      wait_copies<STAGES - 2>();  // this chunk is here,
       show_copies_to_group_products();
-      barrier();                  // for everyone; and everyone has left the slot that is filled next
+      barrier();  // for everyone; and everyone has left the slot that is filled next
       if (chunk + STAGES - 1 < p.chunks) {
         const int empty = full == 0 ? (STAGES - 1) * STAGE_BYTES : full - STAGE_BYTES;
         stage(p, at, patch, known, share, weights, shared + empty, chunk + STAGES - 1, thread);
       }
       commit_copies();
-      const unsigned char* a_at = shared + full;
-      const unsigned char* b_at = a_at + A_BYTES;
+      const unsigned char* slot = shared + full;
+      multiply_chunk<E, ROWS, NOUT, NOUT == 64 && !MASKED>(
+          sums, Pixels{slot, patch, warp_row * ROWS, warp_column * 16 + (lane & 15), lane >> 4}, slot + A_BYTES, lane);
       full = full == (STAGES - 1) * STAGE_BYTES ? 0 : full + STAGE_BYTES;
-      RESTORE_NO_UNROLL for (int s = 0; s < 3; ++s) {  // unrolled, ptxas would load so far ahead that registers spill
-        const unsigned char* a_row = a_at + half_at(patch, warp_row * ROWS, lane_column + s, lane >> 4);
-        uint32_t a[ROWS + 2][4];
-        RESTORE_UNROLL for (int i = 0; i < ROWS + 2; ++i) load_matrix_x4(a[i], a_row + i * PITCH * 32);
-        multiply_column<E, ROWS, NOUT>(sums, a, b_at + s * (NOUT * 32), lane);
-      }
     }
     finish<E, ROWS, PAIRS, MASKED>(p, at, patch, known, sums, warp_row, warp_column, lane);
   }

@@ -121,11 +121,11 @@ RESTORE_DEVICE void multiply_add<Bf16>(float (&d)[4], const uint32_t (&a)[4], ui
 }
 
 #if defined(RESTORE_WGMMA)
-// Products of four neighbouring warps at once (a "warpgroup"), in the background: begin, any number of them, finish.
-// Neither sums nor a may be touched in between.
+// Products of four neighbouring warps at once (a "warpgroup"), in the background: begin, any number of them, send, finish.
+// Neither sums nor a may be touched before they are finished.
 RESTORE_DEVICE void begin_group_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+RESTORE_DEVICE void send_group_products() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 RESTORE_DEVICE void finish_group_products() {
-  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
   asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
 }
 // b: NOUT filters x 8 channels x 16 bits in shared memory, and the next 8 channels after them.  The descriptor (PTX ISA,

@@ -141,6 +141,7 @@ inline void multiply_add(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uin
 // Of a warp alone, and at once: what four warps share is only that they go on together.
 #if defined(RESTORE_WGMMA)
 inline void begin_group_products() {}
+inline void send_group_products() {}
 inline void finish_group_products() {}
 template <class E, int NOUT>
 inline void group_multiply_add(float (&d)[NOUT / 8][4], const uint32_t (&a)[4], const void* b) {
