@@ -13,9 +13,10 @@ from restore.errors import ImageError
 from restore.film import fields as film_fields
 from restore.film.fields import Fields, Method
 from restore.film.native import Native, Sampled, Working, native_of, working_of
-from restore.formats import Decoder, video, video_read
+from restore.formats import Decoder, video_process
 from restore.formats import sequence as names
 from restore.formats.video import Clip, Index
+from restore.formats.video_read import Frame
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,8 @@ class ClipReel:
             for lost in range(number, stop):
                 yield Fault(lost, str(error))
 
-    def _source(self, start: int, stop: int) -> Iterator[video_read.Frame]:
-        return video_read.frames(self.clip, start, stop, self.known, keep_damaged=True)
+    def _source(self, start: int, stop: int) -> Iterator[Frame]:
+        return video_process.frames(self.clip, start, stop, self.known, keep_damaged=True)
 
 
 @dataclass(frozen=True)
@@ -143,8 +144,7 @@ def open_clip(path: Path, fields: Fields | None = None) -> ClipReel:
 
     ImageError when it can't be read.
     """
-    clip = video.probe(path)
-    known = video.index(clip)
+    clip, known = video_process.look(path)
     signal = yuv.signal_of(clip.layout, clip.colour.matrix, clip.height, full_range=clip.full_range)
     return ClipReel(clip, known, signal, fields or Fields(Method.NONE, "", known.frames, "taken as they are"))
 

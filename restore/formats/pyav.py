@@ -1,7 +1,7 @@
 """Owns the import of PyAV and its settings: files only, errors as ImageError, what the decoder says as text.
 
-FFmpeg is inside PyAV's wheel.  Its decoders run in the calling process; a job that shall survive their crash runs in a
-worker process.
+FFmpeg is inside PyAV's wheel.  Its decoders run in the process that calls: `video_process` is the way to have them in
+another one.
 """
 
 from __future__ import annotations
