@@ -59,7 +59,8 @@ def find_companions(recipe: Recipe, options: RunOptions, found: Found) -> Compan
         names = _all_names(options, base, found)
         return _told(pair_infrared(names, holes.ir_suffix), found, base, "infrared file", options)
     if holes.source is not HolesFrom.MASKS:
-        return Companions(found.images)
+        sources = set(_without_masks(_all_names(options, base, found), options))
+        return Companions(tuple(image for image in found.images if image in sources))
     return _masks(options, base, found)
 
 
@@ -81,12 +82,13 @@ def _masks(options: RunOptions, base: Path, found: Found) -> Companions:
             inside = None
         masks = walk(place).images
         names = [name for name in names if inside is None or not name.is_relative_to(inside)]
+        names = _without_masks(names, options)
         return _told(pair(names, masks, pattern), found, place, "mask", options)
     if not place.is_file():
         raise SetupError(f"{printable(place)}: no such file or folder: give masks, or a folder of them, with --masks")
     if pattern is not None:
         raise SetupError("--mask-pattern says which of many masks is whose, and --masks names one file: leave one out")
-    names = [name for name in names if (base / name).resolve() != place.resolve()]
+    names = [name for name in _without_masks(names, options) if (base / name).resolve() != place.resolve()]
     return _told(pair_one(names, Path(place.name)), found, place.parent, "mask", options)
 
 
@@ -98,6 +100,14 @@ def _all_names(options: RunOptions, base: Path, found: Found) -> list[Path]:
     return list(walk(options.source).images if options.include or options.exclude else found.images)
 
 
+def _without_masks(names: list[Path], options: RunOptions) -> list[Path]:
+    """Masks that lie beside their pictures are no sources, also where something else says what is missing."""
+    if not options.source.is_dir():
+        return names
+    masks = {one.mask for one in pair_beside(names).pairs}
+    return [name for name in names if name not in masks]
+
+
 def _told(pairing: Pairing, found: Found, root: Path, word: str, options: RunOptions) -> Companions:
     """Of the pairing of everything, what concerns the sources of this run."""
     sources = {*pairing.unmasked, *(one.picture for one in pairing.pairs)}
@@ -105,19 +115,21 @@ def _told(pairing: Pairing, found: Found, root: Path, word: str, options: RunOpt
     images = tuple(image for image in found.images if image in sources)
     if not images and found.images:
         raise SetupError(f"{printable(options.source)}: holds only what is named like a {word}: check IN and --masks")
-    of = {one.picture: (one.mask, one.because) for one in pairing.pairs if one.picture in set(images)}
+    wanted = set(images)
+    of = {one.picture: (one.mask, one.because) for one in pairing.pairs if one.picture in wanted}
     failing = tuple(
         Problem(picture, f"it can't be told which {word} is its own ({one.because}): {examples(one.masks)}")
         for one in pairing.ambiguous
         for picture in one.pictures
-        if picture in set(images)
+        if picture in wanted
     )
     if images and not of and not failing:
         raise SetupError(_none_fits(word, root, pairing, options))
     doubts = []
     if pairing.orphans:
         doubts.append(f"{_counted(pairing.orphans, word)} without a picture: {examples(pairing.orphans)}")
-    unmasked = [image for image in images if image not in of and image not in {p.relative for p in failing}]
+    unclear = {problem.relative for problem in failing}
+    unmasked = [image for image in images if image not in of and image not in unclear]
     if unmasked and options.masks.no_mask is None:
         doubts.append(f"{_counted(unmasked, 'picture')} without a {word}: {examples(unmasked)}")
     doubts += [str(problem) for problem in failing]

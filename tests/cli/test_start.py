@@ -16,6 +16,7 @@ from restore.errors import DiskFullError, ExitCode, ImageError, ModelError, Setu
 HEAVY = ("torch", "torchvision", "cv2", "OpenImageIO", "numpy", "PIL", "spandrel", "safetensors", "sqlite3", "rich")
 COMMANDS = (
     *(("try",), ("upscale",), ("sheet",), ("doctor",), ("models",), ("train",)),
+    *(("inpaint",), ("run",), ("verify",), ("undo",), ("apply",)),
     *(("models", c) for c in ("list", "info")),
     *(("train", c) for c in ("crops", "inpainter")),
 )
@@ -44,6 +45,13 @@ OPTIONS = (
     "--check",
     "--dry-run",
     "--json",
+)
+
+INPAINT_OPTIONS = (
+    *("--masks", "--holes", "--invert-mask", "--mask-pattern", "--no-mask", "--strict", "--polarity", "--threshold"),
+    *("--max-size", "--save-masks", "--grow", "--grain", "--context", "--lossy", "--patches", "--model", "--precision"),
+    *("--include", "--exclude", "--limit", "--format", "--state", "--device", "--check", "--dry-run", "--json"),
+    *("--overwrite", "--on-collision", "--copy-others", "--max-pixels", "--wrap"),
 )
 
 run = CliRunner().invoke
@@ -85,6 +93,15 @@ def test_every_command_and_its_options_are_explained() -> None:
     assert "Exit codes: 0" in page
     for group in ("Which sources:", "What the pixels become:", "How large the results are:", "Files:", "How it runs:"):
         assert f"\n{group}\n" in page
+
+
+def test_every_option_of_inpaint_is_shown_in_its_group() -> None:
+    page = run(app, ["inpaint", "--help"]).stdout
+    for option in INPAINT_OPTIONS:
+        assert f" {option} " in page
+    for group in ("Where the damage is:", "How it is repaired:", "Files:", "How it runs:"):
+        assert f"\n{group}\n" in page
+    assert "Exit codes: 0" in page
 
 
 def test_an_unknown_command_cannot_start() -> None:
