@@ -30,10 +30,11 @@ from film_splices import scored, splice, stretches
 from numpy.typing import NDArray
 
 from restore.film.clean import CleanLaw, Found, Window, calibrate, find
-from restore.film.dirt import DirtLaw, candidates_of
+from restore.film.dirt import DirtLaw, grown_from
 from restore.film.evidence import Evidence, clean_greys, evidence_of, rough_holes
 from restore.film.fill import Hole, fill, navier_stokes, versions_of
 from restore.film.flicker import FlickerLaw, even_shot
+from restore.film.judge import DEFAULT_BAR
 from restore.film.planted import Planted, Planting, Scratch, Stamp, plant
 from restore.film.scratches import ScratchLaw, lines_of, scratches_in, without_scratches
 from restore.film.shots import borders
@@ -42,7 +43,7 @@ from restore.film.working import Frame, grey_of
 from restore.trust.ledger import Fill
 
 FALSE_SHARE = 0.001
-WINDOWS = 2
+AT = (2,)
 SEEDS_SIGMAS = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0)
 CUTS_OF = {"Megamind.avi": [98, 154, 200], "bikes.mp4": [30, 76, 137, 187, 242]}
 """The cuts that clips have themselves, by looking."""
@@ -87,7 +88,7 @@ def dirt_figures(shots: list[list[Frame]], stamps: list[Stamp]) -> dict[str, Any
         flickering = [one.clean for one in damaged]
         law, _ = calibrate([window_at(dirty, 3)], CleanLaw())
         clean_law, _ = calibrate([window_at(flickering, 3)], CleanLaw())
-        for at in (2, 4)[:WINDOWS]:
+        for at in AT:
             window, truth = window_at(dirty, at), damaged[at]
             found = find(window, law)
             _rates(marked, evidence_in(window), window, truth)
@@ -129,7 +130,7 @@ def _rates(marked: dict[str, list[tuple[float, float]]], evidence: Evidence, win
         limit = clean[int(FALSE_SHARE * len(clean))]
         marked.setdefault(name, []).append((float((score[truth.specks] > limit).mean()), FALSE_SHARE))
     for seed in SEEDS_SIGMAS:
-        blobs = candidates_of(current, evidence, DirtLaw(seed_sigmas=seed, max_size_px=40)).labels > 0
+        blobs = grown_from(evidence, DirtLaw(seed_sigmas=seed)) > 0
         pair = float(blobs[truth.specks].mean()), float(blobs[~truth.specks].mean())
         marked.setdefault(f"restore, seeds at {seed} sigmas", []).append(pair)
 
@@ -187,9 +188,10 @@ def clip_figures(paths: list[Path]) -> dict[str, Any]:
         shot = max((frames[a:b] for a, b in pairwise(cuts)), key=len)
         places = np.linspace(2, len(shot) - 3, 8).astype(int)
         law, verdicts = calibrate([window_at(shot, int(at)) for at in places[::2]], CleanLaw())
+        odds = [find(window_at(shot, int(at)), law).odds for at in places[1::2]]
         counts = {
-            "calibrated": [int(find(window_at(shot, int(at)), law).kept.sum()) for at in places[1::2]],
-            "default_bar": [int(find(window_at(shot, int(at)), CleanLaw()).kept.sum()) for at in places[1::2]],
+            "calibrated": [int((one > law.bar).sum()) for one in odds],
+            "default_bar": [int((one > DEFAULT_BAR).sum()) for one in odds],
         }
         lines = [
             len(scratches_in([lines_of(f) for f in shot[int(at) - 2 : int(at) + 3]], 2, ScratchLaw()))

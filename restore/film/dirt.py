@@ -82,7 +82,7 @@ class Candidates:
 
 def candidates_of(current: Grey, evidence: Evidence, law: DirtLaw) -> Candidates:
     """Blobs in `current` with their facts; nothing is decided yet but what `law` forbids."""
-    blobs = blobs_of(_grown(evidence, law), evidence.spike, evidence.score, law)
+    blobs = blobs_of(grown_from(evidence, law), evidence.spike, evidence.score, law)
     facts = _facts(current, evidence, blobs)
     return replace(blobs, facts=facts)
 
@@ -119,7 +119,7 @@ def blobs_of(
     return Candidates(renumbered[labels], boxes, areas, peaks[order], nothing, thin[order], vetoed)
 
 
-def _grown(evidence: Evidence, law: DirtLaw) -> NDArray[np.uint8]:
+def grown_from(evidence: Evidence, law: DirtLaw) -> NDArray[np.uint8]:
     """(H, W), 1 in blobs: everything over half the threshold that hangs together with a seed and lies near one."""
     seeds = (evidence.score > law.seed_sigmas).astype(np.uint8)
     near = cv2.dilate(seeds, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _GROW_PX + 1,) * 2))

@@ -28,6 +28,9 @@ Filler = Callable[[Frame, Holes], Frame]
 _FIT_PX = (9, 25, 61)
 """Sides of the windows in which a version is compared with the frame: the first that has enough known pixels."""
 _FIT_FROM = 0.1
+_TOGETHER_PX = 1.0
+_UNHARMED_SIGMAS = (0.6, 1.2)
+"""Of grain; differences are averaged over about a pixel, where grain alone makes 0.4."""
 _MOST_GRAIN = 2.0
 """Of what is finer than structure in the frame itself."""
 _CORE_PX = 1
@@ -187,12 +190,14 @@ def fill(
     spatial_labels = np.array([False, *(verdict.spatial for verdict in verdicts)])
     spatial = spatial_labels[labels] | (holes & ~temporal.known)
     values = to_float(current).copy()
-    values[holes] = temporal.values[holes]
+    unharmed = _unharmed(values, temporal)[..., None]
+    values[holes] = (temporal.values + unharmed * (values - temporal.values))[holes]
     if spatial.any():
         # All holes are open to it, so that dirt isn't drawn into other holes; only its own blobs are taken.
         values[spatial] = to_float(filler(current, holes))[spatial]
     if grain:
-        _regrain(values, current, holes, labels, verdicts, temporal, number)
+        lacking = 1 - np.where(spatial, 0, unharmed[..., 0])
+        _regrain(values, current, lacking, labels, verdicts, temporal, number)
     result = current.copy()
     result[holes] = from_float(values, current)[holes]
     repairs = tuple(
@@ -203,6 +208,17 @@ def fill(
         for index, (blob, verdict) in enumerate(zip(blobs, verdicts, strict=True))
     )  # fmt: skip
     return Filled(result, repairs)
+
+
+def _unharmed(values: NDArray[np.float32], temporal: Temporal) -> NDArray[np.float32]:
+    """(H, W), 0..1: how much of a pixel in a hole is the picture itself, as holes are drawn with a margin.
+
+    Where the frame is what its neighbours say, up to grain, it keeps its own pixels, and its own grain.
+    """
+    off = cv2.GaussianBlur((values - temporal.values).mean(axis=2), (0, 0), _TOGETHER_PX)
+    sigmas = np.abs(off) / np.float32(max(temporal.grain, 1e-9) ** 0.5)
+    low, high = _UNHARMED_SIGMAS
+    return np.where(temporal.known, np.clip((high - sigmas) / (high - low), 0, 1), 0).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -257,16 +273,16 @@ def _verdict(current: Frame, labels: NDArray[np.int32], number: int, box: Box, t
 def _regrain(
     values: NDArray[np.float32],
     current: Frame,
-    holes: Holes,
+    lacking: NDArray[np.float32],
     labels: NDArray[np.int32],
     verdicts: Sequence[_Verdict],
     temporal: Temporal,
     number: int,
 ) -> None:
-    """Adds to `values`, in holes, the grain that each fill lacks."""
+    """Adds to `values`, in holes, the grain that each fill lacks; `lacking` (H, W; 0..1) is where it does."""
     fine, curve = fine_structure(current), temporal.curve
     level = grey_of(values)
-    around = cv2.dilate(holes.astype(np.uint8), np.ones((7, 7), np.uint8)).view(np.bool_)
+    around = cv2.dilate((labels > 0).astype(np.uint8), np.ones((7, 7), np.uint8)).view(np.bool_)
     for index, verdict in enumerate(verdicts, 1):
         box = verdict.box
         place = np.s_[box.y0 : box.y1, box.x0 : box.x1]
@@ -275,7 +291,7 @@ def _regrain(
         rng = np.random.default_rng([number, index])
         wanted = curve.at(level[place]) * np.float32(max(0.0, 1 - left) ** 0.5)
         piece = grain_from(fine, level, around, box, wanted, rng)
-        values[place][here] += piece[here]
+        values[place][here] += (piece * lacking[place][..., None])[here]
 
 
 def versions_of(current: Frame, sides: Sequence[tuple[Frame, Holes]], opinions: Sequence[Opinion]) -> list[Version]:

@@ -20,18 +20,17 @@ from restore.film.dirt import FACTS
 Terms = NDArray[np.float64]
 
 _WEIGHTS: dict[str, float] = {
-    "peak": 2.6904,
-    "contrast": 1.4762,
-    "size": 0.0111,
-    "thin": -3.4363,
-    "apart": -0.0193,
-    "apart shared": -1.5007,
-    "seen": 0.5409,
-    "seen elsewhere": 3.5641,
-    "crowd": -0.363,
-    "apart x seen elsewhere": 0.1778,
+    "peak": 2.3818,
+    "contrast": 2.4002,
+    "size": -0.6825,
+    "thin": -1.3826,
+    "apart": -0.3877,
+    "apart shared": -1.9526,
+    "seen": 0.5199,
+    "seen elsewhere": 3.5023,
+    "apart x seen elsewhere": 0.5201,
 }
-_CONSTANT = -3.9076
+_CONSTANT = -3.7224
 
 LOWEST_BAR, DEFAULT_BAR, HIGHEST_BAR = -1.0, 1.0, 8.0
 """Log-odds.  Below the lowest nothing is dirt, whatever a shot looks like; the default is for shots not sampled."""
