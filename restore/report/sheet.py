@@ -164,7 +164,7 @@ def _strip(row: Row) -> Pillow.Image:
         checker_px = max(1, round(CHECKER_PX * image.width / largest.width))
         return _enlarged(to_shown(image.with_pixels(window.cut(image.pixels)), white, checker_px), size, zoom)
 
-    cells = [("before, bicubic", cell(row.before))]
+    cells = [("before" if size == window.cut(row.before.pixels).shape[1::-1] else "before, bicubic", cell(row.before))]
     cells += [(f"{one.label}  {one.image.width}x{one.image.height}", cell(one.image)) for one in row.afters]
 
     percent = f" at {zoom * 100} %" if zoom > 1 else ""
