@@ -29,8 +29,10 @@ _LARGEST_TURN = 0.05
 
 @dataclass(frozen=True)
 class SteadyLaw:
-    sigma_frames: float = 12.0
+    sigma_frames: float = 16.0
     """Deviation of the window in time within which a camera's move counts as straight."""
+    largest: float = 0.006
+    """Of the frame's height: more isn't weave.  A camera that starts or stops is held back by no more than that."""
 
     @property
     def reach_frames(self) -> int:
@@ -99,6 +101,9 @@ def steady_shot(frames: Iterable[Frame], law: SteadyLaw) -> Iterator[tuple[Frame
 
     def give(number: int, frame: Frame) -> tuple[Frame, Pose]:
         weave = weave_of(np.array(path), number, law)
+        shift, limit = float(np.hypot(weave[0], weave[1])), law.largest * frame.shape[0]
+        if shift > limit:
+            weave = weave * (limit / shift)
         return moved_back(frame, weave), weave
 
     for number, frame in enumerate(frames):

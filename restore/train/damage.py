@@ -19,15 +19,17 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from restore.film.planted import SIZES
+
 Holes = NDArray[np.bool_]
 """(H, W), True = missing."""
 Canvas = NDArray[np.uint8]
 
 FRAME_LINES = (1080, 3400)
 """Heights of the frames that crops are taken for: HD video to the scans that the law was measured on."""
-_LAW = {"dust": (0.25, 0.46), "dirt": (0.36, 0.87), "short hair": (0.55, 1.1), "long hair": (1.0, 2.0)}
+_LAW = {kind: (law.median, law.high) for kind, law in SIZES.items()}
 """Diameter of a disc of equal area, in per cent of the frame's height: median and 99th percentile."""
-_ON_A_SCAN = {"dust": 763, "dirt": 270, "short hair": 134, "long hair": 44, "scratch": 8}
+_ON_A_SCAN = {kind: round(law.count) for kind, law in SIZES.items()} | {"scratch": 8}
 """How many of each a scan had, on average of the ten."""
 _MOST_SHAPES = 400
 

@@ -9,7 +9,7 @@ from restore.film.planted import Planting, plant
 from restore.film.steady import SteadyLaw, moved_back, steady_shot, step_between, weave_of
 from restore.film.working import grey_of
 
-LAW = SteadyLaw(sigma_frames=6)
+LAW = SteadyLaw(sigma_frames=6, largest=0.02)
 
 
 def test_planted_weave_is_told_to_a_fifth_of_a_pixel_during_a_pan() -> None:
@@ -26,6 +26,12 @@ def test_a_pan_alone_is_no_weave() -> None:
     told = np.array([weave for _, weave in steady_shot(pan(20, size=(240, 320)), LAW)])
     assert np.abs(told[:, :2]).max() < 0.2
     assert np.abs(told[:, 2]).max() < 0.001
+
+
+def test_a_camera_that_starts_is_held_back_by_a_limit_only() -> None:
+    still, moving = pan(1, size=(240, 320)) * 12, pan(12, step_px=(5.0, 0.0), size=(240, 320))
+    told = np.array([weave for _, weave in steady_shot(still + moving, SteadyLaw(sigma_frames=6))])
+    assert np.hypot(told[:, 0], told[:, 1]).max() <= 0.006 * 240 + 1e-9
 
 
 def test_a_turn_is_seen_and_taken_back() -> None:
