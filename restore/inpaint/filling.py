@@ -29,9 +29,9 @@ from restore.tiling import Box
 
 _RIM_PX = 3
 """As far as Navier-Stokes looks."""
-_CELL_PX = 96
-"""What is too long for a crop, and rims of wide holes, are mostly empty inside: they are cut into small pieces, and
-near ones come together again."""
+_CELL_PX = 48
+"""Hairs and scratches, rims of wide holes, and whatever is too long for a crop leave most of their rectangle empty: they
+are cut into small pieces, and near ones come together again.  None is wider than its context, so that no cut shows."""
 
 At = tuple[NDArray[np.intp], NDArray[np.intp]]
 """Rows and columns (n,) in the picture."""
@@ -172,7 +172,7 @@ class Filling:
             if hole.verdict is EVEN:
                 continue
             box, longest = hole.box, frame.longest_hole_px
-            if hole.is_wide or max(box.height, box.width) > longest:
+            if hole.is_wide or hole.radius_px <= frame.context_px / 2 or max(box.height, box.width) > longest:
                 longest = min(longest, _CELL_PX)
             for y0, y1 in _even_parts(box.y0, box.y1, longest):
                 for x0, x1 in _even_parts(box.x0, box.x1, longest):

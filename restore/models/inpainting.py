@@ -33,6 +33,7 @@ _PAPER_WIDTH_PX = 128.0
 """Its masks had holes up to half of 512 px; beyond a quarter, eight levels see next to nothing."""
 _GRID_PX = 16
 """Our networks take any side; finer steps than this would only make more shapes of crops."""
+_OWN_LICENCE = "Apache-2.0"
 _REMEDY = (
     "this installation has no weights for inpainting; give --model FILE.safetensors: one that "
     "`restore train inpainter` made, or one of the paper's layout"
@@ -88,7 +89,8 @@ def load(
             _run_ours(ours, DTYPES[precision], one_by_one=device == "cpu"),
             min(ours.multiple_of, _GRID_PX),
         )
-        width_px, licence = _width_px(path, facts), facts.get("licence", "unknown")
+        width_px = _width_px(path, facts)
+        licence = facts.get("licence", _OWN_LICENCE if path == SHIPPED else "unknown")
     else:
         if precision is not Precision.FP32 and device == "cpu":
             raise ModelError(f"{path}: networks of the paper's layout run in fp32; use --precision fp32")

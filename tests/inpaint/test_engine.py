@@ -349,3 +349,12 @@ def test_light_is_filled_as_it_is_seen(untrained: InpaintModel, image: Make) -> 
     page = image(pixels, None, Transfer.LINEAR)
     done = inpaint(page, holes_in(page, (20, 30, 60, 50)), untrained, grain=Grain.OFF, wrap=Wrap.NONE).page.pixels
     assert 0.1 < np.median(done[30:50, 38:42]) < 0.4
+
+
+def test_a_thin_line_costs_little_however_large_the_rectangle_around_it(model: InpaintModel, picture: Make) -> None:
+    image = picture(420, 420)
+    holes = np.eye(420, dtype=np.bool_)
+    holes[:, 1:] |= holes[:, :-1]
+    done = inpaint(image, holes, model, wrap=Wrap.NONE, context_px=16)
+    assert len(done.repairs) == 1
+    assert done.network_px < 0.5 * holes.size
