@@ -6,8 +6,9 @@ segments gives the same pixels, and memory holds five frames.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -15,10 +16,10 @@ from numpy.typing import NDArray
 
 from restore.film.alone import ALONE_SIGMAS, alone_candidates
 from restore.film.dirt import Candidates, DirtLaw, candidates_of
-from restore.film.evidence import Opinion, clean_greys, evidence_of, neighbours_of, rough_holes
+from restore.film.evidence import Evidence, Opinion, clean_greys, evidence_of, neighbours_of, rough_holes
 from restore.film.fill import Filled, Filler, Hole, fill, navier_stokes, versions_of
 from restore.film.judge import DEFAULT_BAR, Verdicts, calibrated, log_odds
-from restore.film.working import Frame, Holes, grey_of
+from restore.film.working import Frame, Grey, Holes, grey_of
 from restore.trust.ledger import Fill
 
 CONTEXT_FRAMES = 2
@@ -79,24 +80,54 @@ class Found:
         return cv2.dilate(found, _RIM).view(np.bool_)
 
 
-def find(window: Window, law: CleanLaw) -> Found:
-    """Dirt in the window's frame.  Shots of one or two frames are judged without neighbours, and strictly."""
+Memory = dict[tuple[int, tuple[int, int]], tuple[Holes, Opinion]]
+"""Rough holes of frames between certain neighbours: what one window found, the next one needn't look for again."""
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a window says about its frame before anything is judged."""
+
+    evidence: Evidence
+    sides: tuple[int, int]
+    rough: Mapping[int, Holes]
+
+
+def _look(window: Window, greys: Mapping[int, Grey], memory: Memory | None) -> _Look | None:
     at = window.at
-    greys = {number: grey_of(frame) for number, frame in window.frames.items()}
     sides = neighbours_of(at, greys.keys())
     if sides is None:
-        alone = alone_candidates(greys[at], law.dirt)
-        return Found(alone, alone.scores - ALONE_SIGMAS, alone.scores > ALONE_SIGMAS, (), (), {})
-    looked_at = {number: rough_holes(greys, number) for number in (at, *sides)}
+        return None
+    memory = {} if memory is None else memory
+    for number in (at, *sides):
+        key = number, neighbours_of(number, greys.keys()) or sides
+        if key not in memory:
+            memory[key] = rough_holes(greys, number)
+    looked_at = {number: memory[number, neighbours_of(number, greys.keys()) or sides] for number in (at, *sides)}
+    for old in [key for key in memory if key[0] < at - CONTEXT_FRAMES]:
+        del memory[old]
     rough = {number: holes for number, (holes, _) in looked_at.items()}
     clean = clean_greys(greys, rough)
     first, second = sides
     evidence = evidence_of(
         greys[at], (greys[first], greys[second]), (clean[at], clean[first], clean[second]), looked_at[at][1]
     )
-    candidates = candidates_of(greys[at], evidence, law.dirt)
+    return _Look(evidence, sides, rough)
+
+
+def find(window: Window, law: CleanLaw, memory: Memory | None = None) -> Found:
+    """Dirt in the window's frame.  Shots of one or two frames are judged without neighbours, and strictly.
+
+    With the same `memory` (empty at first) for all windows of a shot, in order, less is computed twice.
+    """
+    greys = {number: grey_of(frame) for number, frame in window.frames.items()}
+    look = _look(window, greys, memory)
+    if look is None:
+        alone = alone_candidates(greys[window.at], law.dirt)
+        return Found(alone, alone.scores - ALONE_SIGMAS, alone.scores > ALONE_SIGMAS, (), (), {})
+    candidates = candidates_of(greys[window.at], look.evidence, law.dirt)
     odds = log_odds(candidates.facts)
-    return Found(candidates, odds, odds > law.bar, evidence.opinions, sides, rough)
+    return Found(candidates, odds, odds > law.bar, look.evidence.opinions, look.sides, look.rough)
 
 
 def repair(
@@ -105,7 +136,9 @@ def repair(
     """The window's frame without the dirt that was found; `filler` (which the ledger calls `filled_by`) serves what the
     neighbours can't.  Pixels outside the repairs are the frame's own."""
     labels, blobs = _blobs(found)
-    return _filled(window, found, labels, blobs, law, filler, filled_by)
+    sides = [(window.frames[number], found.rough[number]) for number in found.sides]
+    versions = versions_of(window.frames[window.at], sides, found.opinions) if blobs else []
+    return fill(window.frames[window.at], labels, blobs, versions, filler, filled_by, window.at, grain=law.grain)
 
 
 def repair_holes(
@@ -115,25 +148,23 @@ def repair_holes(
     filler: Filler = navier_stokes,
     filled_by: Fill = Fill.NAVIER_STOKES,
     kind: str = "mask",
+    others: Mapping[int, Holes] = MappingProxyType({}),
+    memory: Memory | None = None,
 ) -> Filled:
-    """The window's frame with holes (H, W) filled that somebody else found: a person, infrared, scratches."""
-    found = find(window, law)
-    count, labels = cv2.connectedComponents(holes.astype(np.uint8))
-    return _filled(window, found, np.asarray(labels, np.int32), [Hole(kind)] * (count - 1), law, filler, filled_by)
+    """The window's frame with holes (H, W) filled that somebody else found: a person, infrared, scratches.
 
-
-def _filled(
-    window: Window,
-    found: Found,
-    labels: NDArray[np.int32],
-    blobs: Sequence[Hole],
-    law: CleanLaw,
-    filler: Filler,
-    filled_by: Fill,
-) -> Filled:
+    `others` are holes of the neighbours, by frame, that nothing is to be copied from: a scratch is in all of them.
+    """
     current = window.frames[window.at]
-    sides = [(window.frames[number], found.rough[number]) for number in found.sides]
-    versions = versions_of(current, sides, found.opinions) if blobs else []
+    if not holes.any():
+        return Filled(current, ())
+    count, found = cv2.connectedComponents(holes.astype(np.uint8))
+    labels, blobs = np.asarray(found, np.int32), [Hole(kind)] * (count - 1)
+    look = _look(window, {number: grey_of(frame) for number, frame in window.frames.items()}, memory)
+    versions = []
+    if look is not None:
+        sides = [(window.frames[number], look.rough[number] | others.get(number, False)) for number in look.sides]
+        versions = versions_of(current, sides, look.evidence.opinions)
     return fill(current, labels, blobs, versions, filler, filled_by, window.at, grain=law.grain)
 
 
@@ -189,6 +220,7 @@ def clean_shot(
     filled_by: Fill = Fill.NAVIER_STOKES,
 ) -> Iterator[tuple[Filled, Found]]:
     """Each frame of a shot without its dirt, in order; at most five frames are held."""
+    memory: Memory = {}
     for window in windows(frames, shot_frames):
-        found = find(window, law)
+        found = find(window, law, memory)
         yield repair(window, found, law, filler, filled_by), found

@@ -77,6 +77,25 @@ def test_a_stretch_with_context_gives_the_same_pixels_as_the_whole_shot(damaged:
     assert all(np.array_equal(part[at], whole[at]) for at in part)
 
 
+def test_memory_of_earlier_windows_changes_nothing(damaged: list[Planted]) -> None:
+    frames = in_16_bits(damaged)
+    alone = [repair(w, find(w, LAW), LAW).frame for w in windows(frames, len(frames))]
+    together = [filled.frame for filled, _ in clean_shot(frames, len(frames), LAW)]
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_nothing_is_copied_from_the_neighbours_own_holes() -> None:
+    holes = np.zeros(FRAMES[0].shape[:2], bool)
+    holes[20:160, 100:104] = True
+    frames = [frame.copy() for frame in pan(7, step_px=(0.0, 0.0))]
+    for frame in frames:
+        frame[holes] = 1.0
+    window = window_of(frames, 3)
+    filled = repair_holes(window, holes, LAW, kind="scratch", others=dict.fromkeys(range(7), holes))
+    assert [one.fill for one in filled.repairs] == [Fill.NAVIER_STOKES]
+    assert filled.frame[holes].max() < 0.95
+
+
 def test_the_ledger_says_where_and_what_each_repair_is(damaged: list[Planted]) -> None:
     window = window_of([one.frame for one in damaged], 3)
     found = find(window, LARGE)
