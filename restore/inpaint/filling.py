@@ -30,8 +30,8 @@ from restore.tiling import Box
 _RIM_PX = 3
 """As far as Navier-Stokes looks."""
 _CELL_PX = 48
-"""Hairs and scratches, rims of wide holes, and whatever is too long for a crop leave most of their rectangle empty: they
-are cut into small pieces, and near ones come together again.  None is wider than its context, so that no cut shows."""
+"""Hairs and scratches, rims of wide holes, and whatever is too long for a crop leave most of their rectangle empty:
+they are cut into small pieces, and near ones come together again.  None is wider than its context: no cut shows."""
 
 At = tuple[NDArray[np.intp], NDArray[np.intp]]
 """Rows and columns (n,) in the picture."""

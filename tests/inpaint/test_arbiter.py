@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from importlib import resources
+
 import numpy as np
 import pytest
 
 from restore.inpaint.arbiter import FEATURES, FILLS, Evidence, arbiter_for, as_table, evidence, of_table
+from restore.models import store
+from restore.models.inpainting import SHIPPED
 from restore.trust.ledger import Fill
 
 
@@ -51,6 +56,16 @@ def test_a_fill_is_called_by_its_name_only_where_it_is_nearly_all() -> None:
         assert of_table(table).decide(some_evidence()).fill is name
     table["weights"] = np.zeros((3, len(FEATURES))).tolist()
     assert of_table(table).decide(some_evidence()).fill is Fill.BLEND
+
+
+def test_what_is_shipped_was_fitted_for_the_network_that_is_shipped() -> None:
+    held = resources.files("restore.inpaint") / "arbiter.json"
+    if not held.is_file() or not SHIPPED.is_file():
+        pytest.skip("no fitted coefficients beside shipped weights; benchmarks/fit_arbiter.py makes them")
+    table = json.loads(held.read_text())
+    assert table["model_sha256"] == store.sha256_of(SHIPPED), "fit it again: python benchmarks/fit_arbiter.py"
+    assert tuple(table["features"]) == FEATURES
+    np.testing.assert_allclose(arbiter_for(table["model_sha256"]).weights, table["weights"])
 
 
 def test_coefficients_for_other_features_are_refused() -> None:

@@ -14,7 +14,8 @@ from restore.errors import ImageError
 from restore.holes.found import Blob, one_kind
 from restore.image import Image, Transfer
 from restore.inpaint import Damaged, Inpainter, Repaired, inpaint
-from restore.models.inpainting import InpaintModel
+from restore.models.inpainting import InpaintModel, of_net
+from restore.models.pconv import PconvUnet
 from restore.recipe import FindHoles, Grain, HolesFrom, Inpaint, Precision, TraitRules, Wrap
 from restore.tiling import Box
 from restore.traits import AlphaUse, Content, Traits, classify
@@ -358,3 +359,19 @@ def test_a_thin_line_costs_little_however_large_the_rectangle_around_it(model: I
     done = inpaint(image, holes, model, wrap=Wrap.NONE, context_px=16)
     assert len(done.repairs) == 1
     assert done.network_px < 0.5 * holes.size
+
+
+@pytest.mark.needs_cuda
+def test_on_cuda_a_hole_becomes_the_same_bytes_whatever_shares_its_batch(picture: Make) -> None:
+    torch.manual_seed(0)
+    net = PconvUnet((32, 48, 64, 96)).eval()
+    torch.nn.init.normal_(net.last.weight, 0, 0.02)
+    planes = of_net(net, max_width_px=24.0, device="cuda:0")
+    pictures = [damaged(picture(96, 112, seed=i), *SPECKS[i % 2 :]) for i in range(5)]
+    alone = [Inpainter(planes, STEP, batch_px=1 << 15)(one).page.pixels for one in pictures]
+    for i, done in Inpainter(planes, STEP, batch_px=1 << 15).stream(list(enumerate(pictures))):
+        assert isinstance(done, Repaired)
+        assert np.array_equal(done.page.pixels, alone[i])
+    net.to("cpu")
+    exact = Inpainter(of_net(net, max_width_px=24.0), STEP, batch_px=1)(pictures[0]).page.pixels
+    assert np.abs(exact.astype(int) - alone[0]).max() <= 1
