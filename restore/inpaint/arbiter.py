@@ -29,6 +29,8 @@ the full range: 10 of 255, 28 dB."""
 _NEARLY_ALL = 0.9
 """From this weight on a fill is called by its own name, and not a blend."""
 _PAIRS = ((0, 2), (1, 2), (0, 1))
+_WIDEST_PX = 64.0
+"""Nothing was fitted on holes of larger radius: they are judged like these."""
 _LEAST = 1e-4
 """Share of the range: what differs by less is equal."""
 
@@ -62,7 +64,7 @@ class Evidence:
         """(len(FEATURES),)."""
         deviation = max(self.deviation / self.pixels, _LEAST)
         apart = np.log(np.sqrt(self.apart / self.pixels) + _LEAST)
-        radius = np.log2(max(self.radius_px, 1.0))
+        radius = np.log2(np.clip(self.radius_px, 1.0, _WIDEST_PX))
         return np.array([1.0, radius, np.log(deviation), *apart, float(self.is_rim)])
 
 

@@ -21,7 +21,7 @@ from restore.errors import ImageError
 from restore.holes.found import Labels
 from restore.inpaint.arbiter import EVEN, Arbiter, Evidence, Verdict, evidence
 from restore.inpaint.atlas import Crop, Frame, lay_out
-from restore.inpaint.coarse import depths, halve, middle, rim_px
+from restore.inpaint.coarse import depths, halve, middle
 from restore.inpaint.fills import Flags, Planes, navier_stokes
 from restore.inpaint.surface import Surface
 from restore.models.inpainting import InpaintModel
@@ -139,7 +139,7 @@ class Filling:
         if coarse.error is not None:
             raise coarse.error
         self.network_px += coarse.network_px
-        hole.is_wide, hole.radius_px = True, rim_px(limit_px) / 2
+        hole.is_wide, hole.radius_px = True, min(hole.radius_px, float(max(hole.box.height, hole.box.width)))
         hole.verdict = min(coarse.verdicts, key=lambda verdict: verdict.confidence, default=EVEN)
         return middle(hole.box, halved, depth, limit_px)
 
