@@ -44,7 +44,7 @@ from restore.trust.ledger import Fill
 
 FALSE_SHARE = 0.001
 AT = (2,)
-SEEDS_SIGMAS = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0)
+SEEDS_SIGMAS = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0)
 CUTS_OF = {"Megamind.avi": [98, 154, 200], "bikes.mp4": [30, 76, 137, 187, 242]}
 """The cuts that clips have themselves, by looking."""
 
@@ -96,7 +96,13 @@ def dirt_figures(shots: list[list[Frame]], stamps: list[Stamp]) -> dict[str, Any
             clean_false.append(int(find(window_at(flickering, at), clean_law).kept.sum()))
             _fills(errors, window, found, truth)
     return {
-        "pixels_found_at_0.1_percent_false": {name: _at_false_share(rates) for name, rates in marked.items()},
+        "pixels_found_at_0.1_percent_false": {
+            **_at_false_share(marked),
+            "restore, seeds and growth": _on_curve(marked),
+        },
+        "seeds_and_growth": {
+            name.removeprefix(_SEEDS): _point(rates) for name, rates in marked.items() if name.startswith(_SEEDS)
+        },
         "at_the_tools_settings": {key: round(float(np.mean([one[key] for one in own])), 4) for key in own[0]},
         "false_objects_a_clean_frame": {"mean": round(float(np.mean(clean_false)), 2), "most": max(clean_false)},
         "psnr_in_holes": errors.psnr(),
@@ -132,12 +138,26 @@ def _rates(marked: dict[str, list[tuple[float, float]]], evidence: Evidence, win
     for seed in SEEDS_SIGMAS:
         blobs = grown_from(evidence, DirtLaw(seed_sigmas=seed)) > 0
         pair = float(blobs[truth.specks].mean()), float(blobs[~truth.specks].mean())
-        marked.setdefault(f"restore, seeds at {seed} sigmas", []).append(pair)
+        marked.setdefault(f"{_SEEDS}{seed}", []).append(pair)
 
 
-def _at_false_share(rates: list[tuple[float, float]]) -> dict[str, float]:
+_SEEDS = "seeds at sigmas of "
+
+
+def _point(rates: list[tuple[float, float]]) -> dict[str, float]:
     found, false = np.mean(rates, axis=0)
     return {"found": round(float(found), 3), "false_percent": round(float(100 * false), 4)}
+
+
+def _at_false_share(marked: dict[str, list[tuple[float, float]]]) -> dict[str, float]:
+    return {name: _point(rates)["found"] for name, rates in marked.items() if not name.startswith(_SEEDS)}
+
+
+def _on_curve(marked: dict[str, list[tuple[float, float]]]) -> float:
+    """Found at that share of false ones, each scene on its own curve of seeds."""
+    curves = np.array([rates for name, rates in marked.items() if name.startswith(_SEEDS)])
+    at = [np.interp(np.log(FALSE_SHARE), np.log(c[::-1, 1] + 1e-9), c[::-1, 0]) for c in curves.transpose(1, 0, 2)]
+    return round(float(np.mean(at)), 3)
 
 
 def _own(found: Found, truth: Planted) -> dict[str, float]:
@@ -240,7 +260,7 @@ def scratch_figures(stills: list[NDArray[np.float32]], motion: Motion) -> dict[s
         here = truth.scratched
         before += float(((truth.frame - truth.clean)[here] ** 2).sum())
         after += float(((result - truth.clean)[here] ** 2).sum())
-        fine = [f - cv2.GaussianBlur(f, (1, 15), 0, sigmaX=0.1, sigmaY=4) for f in (result, truth.clean)]
+        fine = [f - cv2.GaussianBlur(f, (1, 15), sigmaX=0.1, sigmaY=4) for f in (result, truth.clean)]
         texture.append(float(fine[0][here].std() / fine[1][here].std()))
         false += len(scratches_in([lines_of(frame) for frame in frames[:5]], 2, ScratchLaw()))
     return {

@@ -21,7 +21,7 @@ _LEVELS = 8
 _FINE_PX = 1.5
 _LEAST_SHARE = 0.02
 """A brightness that fewer pixels than this share have takes its neighbours' figure."""
-_TRIES = 24
+_TRIES = 12
 _FROM_PX = 64
 """Grain is taken from no further than this."""
 
