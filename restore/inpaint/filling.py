@@ -61,7 +61,10 @@ class _Hole:
     label: int
     box: Box
     radius_px: float
+    is_even: bool = False
+    """One colour is all around it, and it has got it."""
     is_wide: bool = False
+    """Its inside was filled at half the size."""
     waiting: int = 0
     parts: list[tuple[At, Planes]] = field(default_factory=list)
     evidence: Evidence | None = None
@@ -105,7 +108,7 @@ class Filling:
         for k, box in enumerate(self._boxes):
             own = self._own(k + 1, box)
             if (even := self._even_rim(box, own)) is not None:
-                self._holes.append(_Hole(k + 1, box, 0.0, verdict=EVEN))
+                self._holes.append(_Hole(k + 1, box, 0.0, is_even=True, verdict=EVEN))
                 rows, columns = np.nonzero(own)
                 evens.append((rows + box.y0, columns + box.x0, np.repeat(even[None], len(rows), 0)))
                 continue
@@ -169,7 +172,7 @@ class Filling:
         """Holes, whole where they fit into a crop."""
         frame = Frame(*self._surface.size, self._surface.wraps, self._means.context_px, self._means.model.multiple_of)
         for hole in self._holes:
-            if hole.verdict is EVEN:
+            if hole.is_even:
                 continue
             box, longest = hole.box, frame.longest_hole_px
             if hole.is_wide or hole.radius_px <= frame.context_px / 2 or max(box.height, box.width) > longest:

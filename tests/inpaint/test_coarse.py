@@ -68,3 +68,14 @@ def test_a_wide_hole_keeps_the_rest_bit_for_bit_in_floats(model: InpaintModel, p
     done = inpaint(image, holes, model, wrap=Wrap.NONE).page.pixels
     assert np.array_equal(done[~holes], image.pixels[~holes])
     assert np.isfinite(done).all()
+
+
+def test_the_rim_of_a_wide_hole_is_filled_where_at_half_the_size_all_is_even(model: InpaintModel, image: Make) -> None:
+    board = np.indices((240, 240)).sum(0) % 2
+    pixels = np.repeat((100 + 40 * board)[..., None], 3, 2).astype(np.uint8)
+    holes = np.zeros((240, 240), np.bool_)
+    holes[60:180, 60:180] = True
+    broken = np.where(holes[..., None], np.uint8(255), pixels)
+    done = inpaint(image(broken), holes, model, grain=Grain.OFF, wrap=Wrap.NONE).page.pixels
+    assert done[holes].max() < 200
+    assert np.abs(done[100:140, 100:140].astype(int) - 120).max() <= 1
