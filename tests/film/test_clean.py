@@ -78,7 +78,7 @@ def test_a_stretch_with_context_gives_the_same_pixels_as_the_whole_shot(damaged:
 
 
 def test_memory_of_earlier_windows_changes_nothing(damaged: list[Planted]) -> None:
-    frames = in_16_bits(damaged)
+    frames = in_16_bits(damaged[:5])
     alone = [repair(w, find(w, LAW), LAW).frame for w in windows(frames, len(frames))]
     together = [filled.frame for filled, _ in clean_shot(frames, len(frames), LAW)]
     assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
