@@ -99,6 +99,9 @@ def load(
         width_px, licence = _PAPER_WIDTH_PX, "unknown"
     net.to(device).requires_grad_(False)
     if device == "cpu":
+        net.to(
+            memory_format=torch.channels_last
+        )  # else oneDNN turns all weights round for every crop: a quarter of 64 px
         run = _one_by_one(run)
     return InpaintModel(run, name, sha256, licence, device, precision, width_px, multiple_of)
 

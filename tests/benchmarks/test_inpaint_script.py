@@ -161,3 +161,24 @@ def test_the_whole_command_stores_its_table(
     assert stored["table"]["textures"]["real"]["push-pull"]["pictures"] == 1
     assert str(data) not in json.dumps(stored)
     assert "all, strokes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["planes", "channels_last"])
+def test_the_network_of_nvidias_layers_is_ours(
+    scripts: Callable[[str], ModuleType], layout: torch.memory_format
+) -> None:
+    from restore.models.pconv import PconvUnet
+
+    speed = scripts("inpaint_speed")
+    torch.manual_seed(1)
+    ours = PconvUnet((4, 6, 8))
+    torch.nn.init.normal_(ours.last.weight)
+    theirs = speed.EagerUnet(ours.widths)
+    theirs.load_state_dict(ours.state_dict())
+    x, valid = speed.case(32)
+    with torch.inference_mode():
+        expected = ours(x, valid)
+        filled = theirs.to_layout(layout)(x, valid)
+    assert (expected.image - expected.fill).abs().max() > 0.05  # the layers have a say
+    torch.testing.assert_close(filled.image, expected.image, atol=1e-5, rtol=0)
+    torch.testing.assert_close(filled.reached, expected.reached)
