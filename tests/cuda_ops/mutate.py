@@ -39,6 +39,9 @@ added = case((1, 9, 34), filters=64, channels=16)
 wide = [torch.randn(1, 9, 34, 64).half() for _ in range(2)]
 added.residuals = list(zip(wide, (0.2, 0.5)))
 check(emulator, added)
+sliced = case((1, 9, 34), channels=20, filters=32)
+sliced.x = torch.cat([sliced.x, torch.full((1, 9, 34, 20), torch.nan).half()], 3).contiguous()
+check(emulator, sliced)
 odd = case((1, 9, 34), filters=20, channels=16)
 odd.guard = 20
 check(emulator, odd)

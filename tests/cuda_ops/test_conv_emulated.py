@@ -107,6 +107,17 @@ def test_three_by_three_takes_any_channel_count(emulator: Emulator, channels: in
     check(emulator, case((1, 10, 35), channels=channels, filters=filters))
 
 
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("channels", [4, 20, 24])
+def test_channels_beside_the_slice_that_is_read_have_no_influence(
+    emulator: Emulator, channels: int, masked: bool
+) -> None:
+    layer = case((1, 9, 34), channels=channels, filters=32, masked=masked)
+    beside = torch.full((*layer.x.shape[:3], 40 - channels), torch.nan, dtype=layer.x.dtype)
+    layer.x = torch.cat([layer.x, beside], 3).contiguous()  # pixels begin at multiples of 16 bytes
+    check(emulator, layer)
+
+
 @pytest.mark.parametrize("filters", [4, 20, 42])
 def test_a_slice_whose_width_is_no_multiple_of_eight_stays_within_itself(emulator: Emulator, filters: int) -> None:
     layer = case((1, 9, 34), filters=filters, channels=16)
