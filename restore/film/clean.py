@@ -27,7 +27,6 @@ CONTEXT_FRAMES = 2
 MAX_FALSE = 2.0
 """False objects a frame that are put up with, unless the user says otherwise."""
 SAMPLES = 12
-_RIM = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -50,10 +49,12 @@ class Window:
     at: int
     shot_frames: int
     """How many frames the shot has."""
+    lost: frozenset[int] = frozenset()
+    """Numbers of frames that nobody can have: missing files, damaged ones."""
 
     def __post_init__(self) -> None:
         first, last = max(0, self.at - CONTEXT_FRAMES), min(self.shot_frames - 1, self.at + CONTEXT_FRAMES)
-        missing = set(range(first, last + 1)) - set(self.frames)
+        missing = set(range(first, last + 1)) - set(self.frames) - self.lost
         if missing:
             raise ValueError(f"frame {self.at} needs frames {sorted(missing)} of its shot, too")
 
@@ -72,12 +73,14 @@ class Found:
     """Numbers of the frames that can fill."""
     rough: Mapping[int, Holes]
     """Rough holes of those frames."""
+    rim_px: int = 1
+    """How much wider than what was seen holes are: soft rims, and colours that were mixed with the dirt's."""
 
     @property
     def holes(self) -> Holes:
-        """(H, W): dirt, a pixel of soft rim included."""
+        """(H, W): dirt, its rim included."""
         found = self.candidates.holes(self.kept).astype(np.uint8)
-        return cv2.dilate(found, _RIM).view(np.bool_)
+        return cv2.dilate(found, np.ones((2 * self.rim_px + 1,) * 2, np.uint8)).view(np.bool_)
 
 
 Memory = dict[tuple[int, tuple[int, int]], tuple[Holes, Opinion]]

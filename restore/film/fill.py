@@ -23,7 +23,7 @@ from restore.tiling import Box
 from restore.trust.ledger import Fill, Repair
 
 Filler = Callable[[Frame, Holes], Frame]
-"""Fills holes (H, W) of a frame (H, W, C) from the same frame; what it returns outside them is ignored."""
+"""Fills holes (H, W) of a frame (H, W, C), which has no others, from itself; outside them its answer is ignored."""
 
 _FIT_PX = (9, 25, 61)
 """Sides of the windows in which a version is compared with the frame: the first that has enough known pixels."""
@@ -193,8 +193,8 @@ def fill(
     unharmed = _unharmed(values, temporal)[..., None]
     values[holes] = (temporal.values + unharmed * (values - temporal.values))[holes]
     if spatial.any():
-        # All holes are open to it, so that dirt isn't drawn into other holes; only its own blobs are taken.
-        values[spatial] = to_float(filler(current, holes))[spatial]
+        # Other holes are filled already, so that dirt isn't drawn into these, and what is known around them counts.
+        values[spatial] = to_float(filler(from_float(values, current), spatial))[spatial]
     if grain:
         lacking = 1 - np.where(spatial, 0, unharmed[..., 0])
         _regrain(values, current, lacking, labels, verdicts, temporal, number)

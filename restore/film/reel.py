@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from restore.color import yuv
 from restore.color.yuv import Signal
@@ -17,6 +21,9 @@ from restore.formats import Decoder, video_process
 from restore.formats import sequence as names
 from restore.formats.video import Clip, Index
 from restore.formats.video_read import Frame
+
+_SKIM_PX = (256, 144)
+"""Width and height."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,16 @@ class Fault:
     number: int
     reason: str
     """Names the file, the fact and the way out."""
+
+
+@dataclass(frozen=True)
+class Skimmed:
+    """A frame as a small picture, which is enough to see cuts."""
+
+    number: int
+    small: Working | None
+    """None: it can't be had, for the reason in `damage`."""
+    damage: str
 
 
 class Reel(Protocol):
@@ -62,6 +79,10 @@ class Reel(Protocol):
 
     def read(self, start: int, stop: int) -> Iterator[FilmFrame | Fault]:
         """What stands at positions `start` <= p < `stop`, in order, exactly one item for each."""
+        ...
+
+    def skim(self, start: int, stop: int) -> Iterator[Skimmed]:
+        """The same, small."""
         ...
 
 
@@ -102,6 +123,19 @@ class ClipReel:
             for lost in range(number, stop):
                 yield Fault(lost, str(error))
 
+    def skim(self, start: int, stop: int) -> Iterator[Skimmed]:
+        """`read` for whom small pictures are enough: colour is computed on these alone."""
+        number = start
+        try:
+            for frame in film_fields.processed(self._source, self.fields, start, stop):
+                planes = tuple(_small(plane) for plane in frame.planes)
+                signal = replace(self.signal, layout=replace(frame.layout, halvings=(0, 0)))
+                yield Skimmed(frame.number, yuv.to_working(planes, signal), frame.damage)
+                number = frame.number + 1
+        except ImageError as error:
+            for lost in range(number, stop):
+                yield Skimmed(lost, None, str(error))
+
     def _source(self, start: int, stop: int) -> Iterator[Frame]:
         return video_process.frames(self.clip, start, stop, self.known, keep_damaged=True)
 
@@ -122,6 +156,15 @@ class SequenceReel:
     @property
     def numbers(self) -> Sequence[int]:
         return range(self.sequence.first, self.sequence.last + 1)
+
+    def skim(self, start: int, stop: int) -> Iterator[Skimmed]:
+        """As a clip's."""
+        for item in self.read(start, stop):
+            if isinstance(item, Fault):
+                yield Skimmed(item.number, None, item.reason)
+            else:
+                small = _small(item.working)
+                yield Skimmed(item.number, small.reshape(*small.shape[:2], item.working.shape[2]), item.damage)
 
     def read(self, start: int, stop: int) -> Iterator[FilmFrame | Fault]:
         for number in self.numbers[start:stop]:
@@ -164,6 +207,11 @@ def open_sequence(sequence: names.Sequence, decoder: Decoder) -> SequenceReel:
         height, width = frame.working.shape[:2]
         return SequenceReel(sequence, decoder, (width, height), sequence.notes)
     raise ImageError(f"{sequence.label}: none of its {len(reasons)} frames can be read; the first: {reasons[0]}")
+
+
+def _small(plane: NDArray[Any]) -> NDArray[Any]:
+    """A plane or picture of at most `_SKIM_PX`; its shape is another one, its numbers' type stays."""
+    return np.asarray(cv2.resize(plane, _SKIM_PX, interpolation=cv2.INTER_AREA), plane.dtype)
 
 
 def _film_frame(number: int, native: Native) -> FilmFrame:

@@ -1,0 +1,224 @@
+"""Owns the plan of a reel: its shots with their settings, its fields, its gaps and damage; a file that people edit.
+
+A plan says what to do with which frames, by the frames' own numbers (a video's count from 0).  It is TOML: shots may be
+split, joined, or given settings of their own, by hand or from an edit decision list.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from restore.errors import SetupError
+from restore.film.fields import Fields, Method
+from restore.film.settings import InputColour, ShotSettings
+from restore.recipe import Polarity
+from restore.tiling import Box
+
+VERSION = 1
+_SHOT_KEYS = tuple(one.name for one in fields(ShotSettings))
+
+
+@dataclass(frozen=True)
+class Shot:
+    """Frames without a cut among them."""
+
+    first: int
+    """Number of its first frame."""
+    last: int
+    """Of its last one."""
+    change: str
+    """How it begins: "start", "cut", "fade", "dissolve", "edl", or what a person wrote."""
+    settings: ShotSettings
+    about: str = ""
+    """What was seen in it, for people."""
+
+    @property
+    def frames(self) -> int:
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One reel, or a stretch of it."""
+
+    source: str
+    """Its name, for people."""
+    first: int
+    last: int
+    """Frame numbers, both included."""
+    size: tuple[int, int]
+    """(width, height)."""
+    fields: Fields
+    colour: InputColour
+    shots: tuple[Shot, ...]
+    damage: Mapping[int, str]
+    """What is wrong with frames that are missing, or that couldn't be read whole, by number."""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.shots:
+            raise SetupError(f"{self.source}: the plan has no shot")
+        expected = self.first
+        for shot in self.shots:
+            if shot.first != expected or shot.last < shot.first:
+                raise SetupError(
+                    f"{self.source}: the plan's shot {shot.first}-{shot.last} should begin with frame {expected} and"
+                    " not end before it: shots follow each other without gaps"
+                )
+            expected = shot.last + 1
+        if expected != self.last + 1:
+            raise SetupError(
+                f"{self.source}: the plan's shots end with frame {expected - 1}, its frames with {self.last}"
+            )
+
+    def shot_of(self, number: int) -> Shot:
+        """The shot that has frame `number`."""
+        return next(shot for shot in self.shots if shot.first <= number <= shot.last)
+
+    def with_settings(self, change: Mapping[str, Any]) -> Plan:
+        """The plan with these settings in every shot."""
+        if not change:
+            return self
+        shots = tuple(replace(shot, settings=replace(shot.settings, **change)) for shot in self.shots)
+        return replace(self, shots=shots)
+
+
+def with_cuts(plan: Plan, starts: Sequence[int], change: str = "edl") -> Plan:
+    """The plan with shots that begin with the frames `starts`, and the first shot's settings.
+
+    SetupError where one lies outside the plan's frames.
+    """
+    outside = [start for start in starts if not plan.first <= start <= plan.last]
+    if outside:
+        raise SetupError(
+            f"{plan.source}: a cut at frame {outside[0]}, but its frames are {plan.first}-{plan.last}: is the list's"
+            " start another one?"
+        )
+    firsts = sorted({plan.first, *starts})
+    lasts = [*(first - 1 for first in firsts[1:]), plan.last]
+    shots = tuple(
+        Shot(first, last, "start" if first == plan.first else change, plan.shots[0].settings)
+        for first, last in zip(firsts, lasts, strict=True)
+    )
+    return replace(plan, shots=shots)
+
+
+def to_toml(plan: Plan) -> str:
+    """The plan's file."""
+    usual = _commonest([shot.settings for shot in plan.shots])
+    lines = [
+        "# What `restore film IN OUT --plan THIS` does.  Frames are numbered as in the source, both ends included.",
+        "# [settings] holds for all shots; a [[shot]] may have its own, too.  Boxes are [left, top, right, bottom].",
+        f"version = {VERSION}",
+        f"source = {_value(plan.source)}",
+        f"frames = [{plan.first}, {plan.last}]",
+        f"size = [{plan.size[0]}, {plan.size[1]}]",
+        f"input_colour = {_value(plan.colour.value)}",
+        "",
+        f"[fields]  # {_comment(plan.fields.because)}",
+        f"method = {_value(plan.fields.method.value)}",
+        f"order = {_value(plan.fields.order)}",
+        f"source_frames = {plan.fields.source_frames}",
+        "",
+        "[settings]",
+        *_settings_lines(usual, ShotSettings(), all_of=True),
+    ]
+    lines += [f"# note: {_comment(note)}" for note in plan.notes]
+    if plan.damage:
+        lines += ["", "[damage]  # for people: changing it changes nothing"]
+        lines += [f"{number} = {_value(reason)}" for number, reason in sorted(plan.damage.items())]
+    for shot in plan.shots:
+        lines += ["", f"[[shot]]  # {shot.frames} frames{'; ' + _comment(shot.about) if shot.about else ''}"]
+        lines += [f"first = {shot.first}", f"last = {shot.last}", f"change = {_value(shot.change)}"]
+        lines += _settings_lines(shot.settings, usual)
+    return "\n".join(lines) + "\n"
+
+
+def from_toml(text: str, name: str) -> Plan:
+    """SetupError, with the file's `name`, when it is no plan."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SetupError(f"{name}: it is no TOML: {error}") from error
+    if data.get("version") != VERSION:
+        raise SetupError(f"{name}: it is no plan of version {VERSION}: make one with restore scan IN --write-plan")
+    try:
+        usual = _settings_of(data.get("settings", {}), ShotSettings(), name)
+        shots = tuple(
+            Shot(
+                int(one["first"]),
+                int(one["last"]),
+                str(one.get("change", "cut")),
+                _settings_of({k: v for k, v in one.items() if k not in ("first", "last", "change")}, usual, name),
+            )
+            for one in data["shot"]
+        )
+        how = data["fields"]
+        return Plan(
+            source=str(data["source"]),
+            first=int(data["frames"][0]),
+            last=int(data["frames"][1]),
+            size=(int(data["size"][0]), int(data["size"][1])),
+            fields=Fields(Method(how["method"]), str(how["order"]), int(how["source_frames"]), "as the plan says"),
+            colour=InputColour(data["input_colour"]),
+            shots=shots,
+            damage={int(number): str(reason) for number, reason in data.get("damage", {}).items()},
+        )
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise SetupError(f"{name}: something is missing or wrong in it: {error!r}") from error
+
+
+def read_plan(path: Path) -> Plan:
+    """SetupError when it can't be read."""
+    try:
+        return from_toml(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SetupError(f"{path}: it can't be read: {error}") from error
+
+
+def _commonest(settings: Sequence[ShotSettings]) -> ShotSettings:
+    plain = [replace(one, bar=None) for one in settings]
+    return max(set(plain), key=plain.count)
+
+
+def _settings_lines(settings: ShotSettings, usual: ShotSettings, *, all_of: bool = False) -> list[str]:
+    lines = []
+    for name in _SHOT_KEYS:
+        value = getattr(settings, name)
+        if value is not None and (all_of or value != getattr(usual, name)):
+            lines.append(f"{name} = {_value(value)}")
+    return lines
+
+
+def _settings_of(data: Mapping[str, Any], usual: ShotSettings, name: str) -> ShotSettings:
+    unknown = set(data) - set(_SHOT_KEYS)
+    if unknown:
+        raise SetupError(f"{name}: it says {min(unknown)}, but there is only {', '.join(_SHOT_KEYS)}")
+    values: dict[str, Any] = dict(data)
+    for key in ("dirt", "scratches", "flicker", "steady"):
+        if not isinstance(values.get(key, True), bool):
+            raise SetupError(f"{name}: {key} = {values[key]!r}: write true or false")
+    if "polarity" in values:
+        values["polarity"] = Polarity(values["polarity"])
+    if "exclude" in values:
+        values["exclude"] = tuple(Box(int(y0), int(x0), int(y1), int(x1)) for x0, y0, x1, y1 in values["exclude"])
+    return replace(usual, **values)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(f"[{box.x0}, {box.y0}, {box.x1}, {box.y1}]" for box in value) + "]"
+    if isinstance(value, str):
+        return json.dumps(value.encode("utf-8", "backslashreplace").decode())
+    return repr(value)
+
+
+def _comment(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)

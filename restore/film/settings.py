@@ -1,0 +1,80 @@
+"""Owns what is done to film: per shot, and to all of it; plain values that a plan file can hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from restore.errors import SetupError
+from restore.film.clean import MAX_FALSE
+from restore.recipe import Polarity, Upscale
+from restore.tiling import Box
+
+
+class InputColour(StrEnum):
+    """What the numbers of a frame mean: repair looks at all of them as a display would show them."""
+
+    SRGB = "srgb"
+    REC709 = "rec709"
+    CINEON = "cineon"
+    LINEAR = "linear"
+
+
+class FilmGrain(StrEnum):
+    """What becomes of the film's grain."""
+
+    KEEP = "keep"
+    REMOVE = "remove"
+    REGRAIN = "regrain"
+
+
+@dataclass(frozen=True)
+class ShotSettings:
+    """What is done to one shot."""
+
+    dirt: bool = True
+    scratches: bool = True
+    flicker: bool = False
+    steady: bool = False
+    polarity: Polarity = Polarity.BOTH
+    max_size_px: float | None = None
+    """Largest diameter of a speck; None: 1 % of the height."""
+    max_false: float = MAX_FALSE
+    """False objects a frame that are put up with."""
+    bar: float | None = None
+    """Log-odds from which a candidate is dirt; None: judged from some of the shot's frames."""
+    exclude: tuple[Box, ...] = ()
+    """Where nothing is repaired: sound track, perforations, burnt-in titles."""
+
+    def __post_init__(self) -> None:
+        if self.max_false < 0:
+            raise SetupError(f"max_false = {self.max_false}: a number of objects a frame, 0 or more")
+
+    @property
+    def whole_frame(self) -> bool:
+        """Whether every pixel changes."""
+        return self.flicker or self.steady
+
+    @property
+    def repairs(self) -> bool:
+        return self.dirt or self.scratches
+
+
+@dataclass(frozen=True)
+class FilmSettings:
+    """What is done to all shots alike."""
+
+    input_colour: InputColour = InputColour.SRGB
+    inpaint: str = ""
+    """Network for holes that neighbours can't fill: a name or a file; "" fills them classically."""
+    inpaint_sha256: str = ""
+    upscale: Upscale | None = None
+    grain: FilmGrain = FilmGrain.KEEP
+    masks: bool = False
+    """Holes are those of mask files, and none is searched for."""
+    shot: ShotSettings = field(default_factory=ShotSettings)
+    """For shots that have none of their own."""
+
+    def exact(self) -> bool:
+        """Whether what isn't repaired keeps its size and place, so that untouched samples can be compared."""
+        return self.upscale is None
