@@ -130,8 +130,9 @@ class Inpaint:
     model_sha256: str
     precision: Precision
     holes: FindHoles
-    context_px: int = 32
-    """Known pixels that the network sees around a hole, on each side."""
+    context_px: int = 16
+    """Known pixels that the network sees around a hole, on each side.  On held-out crops 24 and 32 px gave 0.1 dB more at
+    the most, and cost much more."""
     grain: Grain = Grain.AUTO
 
     def __post_init__(self) -> None:
