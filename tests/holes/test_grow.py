@@ -30,6 +30,18 @@ def test_a_mask_that_is_wide_enough_stays_as_it_is() -> None:
     assert np.array_equal(find(page, MASKS, PLAIN, marked=as_mask(wide)).holes, wide)
 
 
+def test_a_crack_with_a_light_and_a_dark_rim_grows_over_both() -> None:
+    picture = calm(120, 140)
+    picture[40:80, 66:68] -= 0.2  # the shadow
+    picture[40:80, 70:72] += 0.2  # the torn edge
+    tight = np.zeros((120, 140), np.bool_)
+    tight[40:80, 68:70] = True
+    found = find(image(as_type(picture, np.uint8)), MASKS, PLAIN, marked=as_mask(tight))
+    assert found.holes[40:80, 66:72].all()
+    assert not found.holes[:, :63].any()
+    assert not found.holes[:, 75:].any()
+
+
 def test_growth_is_capped_where_a_mask_lies_on_something_else() -> None:
     step = np.zeros((100, 100, 3), np.uint8)
     step[:, 50:] = 200
