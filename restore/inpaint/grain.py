@@ -1,9 +1,11 @@
 """Owns grain in what was filled: fills are averages, so they lack it, and look like wax in a grainy picture.
 
-How much is missing is measured: the fine structure (what a small blur takes away) of clean pixels near the hole against
-that of the fill.  The missing part is added from clean pixels nearby, so that it has the picture's own size of grain
-and its correlation between channels, scaled by sqrt(1 - ratio^2) as variances add up.  Nothing is random: which pixels
-are taken follows from the hole's place and from the known pixels around.
+How much is missing is measured, for each small square of a hole: the fine structure (what a small blur takes away) of
+clean squares nearby of about its colour, against that of the fill.  The missing part is added from one of them, so that
+it has the picture's own size of grain and its correlation between channels, scaled as variances add up.  Grain depends
+on colour (a blown-out sky has none), is spread evenly and has no direction; lines and edges do, so squares that hold
+them are no source.  Nothing is random: which pixels are taken follows from the hole's place and from the known pixels
+around.
 """
 
 from __future__ import annotations
@@ -30,14 +32,24 @@ _LEAST_FACTOR = 0.3
 """A pixel with too few of its own kind around says nothing about grain."""
 _LEAST_PIXELS = 6
 _LEAST_CLEAN = 64
+_LEAST_ALIKE = 8
+_STEP_PX = 2
+"""Squares overlap, so every second one along each axis says all."""
 _QUANTA = 0.75
 """Deviations below this many steps of the file's type are its rounding, not grain."""
 _LEAST_SIGMA = 1e-3
 """And below this share of the range nobody sees them."""
 _ENOUGH = 0.95
-_CALM_PERCENT = 25.0
+_ALIKE = 0.08
+"""Squares whose means differ by less than this share of the range, in each channel, are of about one colour."""
+_SPREAD = 0.5
+"""(mean of |x|)^2 over mean of x^2 is 0.64 for noise; where it is below this, a few pixels have most of it: a line."""
+_DIRECTED = 0.35
+"""Coherence of gradients, (l1 - l2) / (l1 + l2) of their structure tensor: about 0.15 for noise, 1 for a line."""
+_CALM_SHARE = 0.1
+"""Grain is the same everywhere, texture isn't: so it is what the calmest squares have."""
 _ROUGH = 1.3
-"""Squares with more than so many times the calm ones' deviation hold texture or an edge."""
+"""Squares with more than so many times the calm ones' deviation hold texture."""
 _CLIP = 3.0
 
 
@@ -62,20 +74,14 @@ def regrain(surface: Surface, labels: Labels, label: int, own_box: Box) -> None:
     clean = surface.flags(surface.seen, box) & ~surface.flags(surface.holes, box)
     values = surface.read_filled(box)
     fill = _fine(values, own)
-    source = _source(_fine(values, clean))
-    if source is None or fill.usable.sum() < _LEAST_PIXELS:
-        return
-    if source.sigma < max(_QUANTA * surface.quantum, _LEAST_SIGMA):
-        return
-    ratio = _robust_sigma(fill.values[fill.usable]) / source.sigma
-    if ratio > _ENOUGH:
+    squares = _squares(_fine(values, clean), values)
+    if squares is None or fill.usable.sum() < _LEAST_PIXELS:
         return
     seed = zlib.crc32(values[clean].tobytes(), zlib.crc32(repr(own_box).encode()))
-    grain = _sample(source, own, np.random.default_rng(seed))
-    if grain is None:
-        return
-    missing = np.sqrt(1 - ratio**2) * grain
-    surface.write(surface.where(own, box), values[own] + missing.astype(np.float32))
+    least = max(_QUANTA * surface.quantum, _LEAST_SIGMA)
+    missing = _missing(squares, fill, values, own, least, np.random.default_rng(seed))
+    if missing is not None:
+        surface.write(surface.where(own, box), values[own] + missing[own])
 
 
 def _fine(values: Planes, among: Flags) -> _Fine:
@@ -103,55 +109,98 @@ def _robust_sigma(fine: Planes) -> float:
 
 
 @dataclass(frozen=True)
-class _Source:
-    """Where grain is taken from: squares that are clean and show little else."""
+class _Squares:
+    """Where grain is measured and taken from: squares, each by its upper left pixel."""
 
     fine: Planes
     side: int
-    rows: NDArray[np.intp]
-    columns: NDArray[np.intp]
-    sigma: float
-    """Its standard deviation."""
+    clean: Flags
+    even: Flags
+    """Which show nothing but noise."""
+    variance: NDArray[np.float32]
+    """(h, w), over the square and all channels."""
+    level: Planes
+    """(h, w, C): its mean colour."""
 
 
-def _source(around: _Fine) -> _Source | None:
-    """The calm squares near a hole; None where there are too few clean ones.
-
-    Grain is the same everywhere, texture isn't: so its deviation is that of the calmest quarter of all squares.
-    """
-    energy = (around.values**2).mean(2)
+def _squares(around: _Fine, values: Planes) -> _Squares | None:
+    """None where too few are clean."""
+    energy, size = (around.values**2).mean(2), np.abs(around.values).mean(2)
     for side in _CELLS_PX:
         window: dict[str, Any] = {"anchor": (0, 0), "borderType": cv2.BORDER_CONSTANT}
         kernel = np.ones((side, side), np.uint8)
         whole = cv2.erode(around.usable.view(np.uint8), kernel, borderValue=0, **window) > 0
         if whole.sum() < _LEAST_CLEAN:
             continue
-        power = cv2.boxFilter(energy, -1, (side, side), **window)
-        calm = float(np.percentile(power[whole], _CALM_PERCENT))
-        rows, columns = np.nonzero(whole & (power <= _ROUGH**2 * calm))
-        return _Source(around.values, side, rows, columns, float(np.sqrt(calm)))
+        variance, spread = (cv2.boxFilter(plane, -1, (side, side), **window) for plane in (energy, size))
+        level: Planes = cv2.boxFilter(values, -1, (side, side), **window).reshape(values.shape).astype(np.float32)
+        even = (spread**2 >= _SPREAD * variance) & (_coherence(around.values.mean(2), side) <= _DIRECTED)
+        return _Squares(around.values, side, whole, even, variance, level)
     return None
 
 
-def _sample(source: _Source, own: Flags, rng: np.random.Generator) -> NDArray[np.float32] | None:
-    """(n, C) grain for the pixels of `own`, of mean 0 and the source's deviation; None where it has none."""
+def _coherence(fine: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """(h, w), 0..1: how much the gradients within each square have one direction."""
+    down = np.diff(fine, axis=0, append=fine[-1:])
+    right = np.diff(fine, axis=1, append=fine[:, -1:])
+    window: dict[str, Any] = {"anchor": (0, 0), "borderType": cv2.BORDER_CONSTANT}
+    yy, xx, xy = (cv2.boxFilter(p, -1, (side - 1, side - 1), **window) for p in (down**2, right**2, down * right))
+    coherence: NDArray[np.float32] = np.sqrt((yy - xx) ** 2 + 4 * xy**2) / np.maximum(yy + xx, np.float32(1e-12))
+    return coherence
+
+
+def _missing(
+    squares: _Squares, fill: _Fine, values: Planes, own: Flags, least: float, rng: np.random.Generator
+) -> NDArray[np.float32] | None:
+    """(h, w, C): what grain the pixels of `own` lack, of mean 0; None where none is missing.
+
+    Deviations below `least` are no grain.
+    """
     height, width = own.shape
-    side, sigma = source.side, source.sigma
-    field = np.zeros((-(-height // side) * side, -(-width // side) * side, source.fine.shape[2]), np.float32)
-    cells = [
-        (top, left)
-        for top in range(0, height, side)
-        for left in range(0, width, side)
-        if own[top : top + side, left : left + side].any()
-    ]
-    picks = rng.integers(len(source.rows), size=len(cells)).tolist()
-    for (top, left), pick in zip(cells, picks, strict=True):
-        y, x = int(source.rows[pick]), int(source.columns[pick])
-        field[top : top + side, left : left + side] = source.fine[y : y + side, x : x + side]
-    grain = np.clip(field[:height, :width][own], -_CLIP * sigma, _CLIP * sigma)
-    grain -= grain.mean(0, keepdims=True)
-    deviation = float(grain.std())
-    if deviation <= 0:
+    side = squares.side
+    missing = np.zeros((height + side, width + side, values.shape[2]), np.float32)
+    throughout = _robust_sigma(fill.values[fill.usable])
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            cell = np.s_[top : top + side, left : left + side]
+            if not (here := own[cell]).any():
+                continue
+            near, alike = _alike(squares, top, left, values[cell][here].mean(0))
+            if not alike.any():
+                continue
+            variance = squares.variance[near]
+            calm = float(np.sort(variance[alike])[int(_CALM_SHARE * alike.sum())])
+            known = fill.values[cell][fill.usable[cell]]
+            had = _robust_sigma(known) if len(known) >= _LEAST_PIXELS else throughout
+            if calm < least**2 or had > _ENOUGH * calm**0.5:
+                continue
+            rows, columns = np.nonzero(alike & squares.even[near] & (variance <= _ROUGH**2 * calm))
+            if not len(rows):
+                continue
+            pick = int(rng.integers(len(rows)))
+            y, x = near[0].start + _STEP_PX * int(rows[pick]), near[1].start + _STEP_PX * int(columns[pick])
+            scale = np.clip((calm / max(float(squares.variance[y, x]), 1e-12)) ** 0.5, 0.7, 1.4)
+            grain = np.clip(squares.fine[y : y + side, x : x + side] * scale, -_CLIP * calm**0.5, _CLIP * calm**0.5)
+            missing[cell] = grain * (1 - had**2 / calm) ** 0.5
+    missing = missing[:height, :width]
+    if not missing[own].any():
         return None
-    scaled: NDArray[np.float32] = grain * np.float32(np.clip(sigma / deviation, 0.7, 1.4))
-    return scaled
+    centred: NDArray[np.float32] = missing - missing[own].mean(0)
+    return centred
+
+
+def _alike(squares: _Squares, top: int, left: int, level: NDArray[np.float32]) -> tuple[tuple[slice, slice], Flags]:
+    """A window near the square at (top, left), and which squares in it are about of the colour `level` (C,); where too
+    few are, the others too."""
+    near = (
+        slice(max(0, top - _REACH_PX), top + _REACH_PX + 1, _STEP_PX),
+        slice(max(0, left - _REACH_PX), left + _REACH_PX + 1, _STEP_PX),
+    )
+    clean = squares.clean[near]
+    alike = clean & (np.abs(squares.level[near] - level) <= _ALIKE).all(2)
+    if alike.sum() >= _LEAST_ALIKE:
+        return near, alike
+    if clean.sum() >= _LEAST_ALIKE:
+        return near, clean
+    every = (slice(0, None, _STEP_PX), slice(0, None, _STEP_PX))
+    return every, squares.clean[every]

@@ -75,3 +75,28 @@ def test_a_picture_without_grain_gets_none(untrained: InpaintModel, image: Make)
     page = image(grainy(0.0))
     done = [inpaint(page, HOLES, untrained, grain=g, wrap=Wrap.NONE).page.pixels for g in Grain]
     assert np.array_equal(*done)
+
+
+def test_an_even_part_of_a_textured_picture_gets_none(untrained: InpaintModel, image: Make) -> None:
+    """One hole over both: grain is what squares of the same colour have."""
+    pixels = grainy(12.0)
+    pixels[:, :100] = (60, 90, 120)
+    pixels[::9, :100:7] = (61, 90, 120)  # steps of rounding
+    holes = np.zeros(pixels.shape[:2], np.bool_)
+    holes[70:84, 20:180] = True
+    page = image(pixels)
+    off, on = (inpaint(page, holes, untrained, grain=g, wrap=Wrap.NONE).page.pixels for g in (Grain.OFF, Grain.AUTO))
+    difference = np.abs(on.astype(int) - off)
+    assert difference[70:84, 20:90].max() <= 2
+    assert difference[70:84, 110:180].std() > 4
+
+
+def test_lines_are_not_taken_for_grain(untrained: InpaintModel, image: Make) -> None:
+    pixels = np.full((160, 200, 3), 120, np.uint8)
+    pixels[::8] = (20, 40, 60)
+    pixels[:, ::11] = (220, 200, 90)
+    holes = np.zeros(pixels.shape[:2], np.bool_)
+    holes[60:90, 60:100] = True
+    page = image(pixels)
+    done = [inpaint(page, holes, untrained, grain=g, wrap=Wrap.NONE).page.pixels for g in Grain]
+    assert np.array_equal(*done)
