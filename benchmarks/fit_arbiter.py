@@ -97,23 +97,22 @@ def main() -> None:
         "confidence_within": WITHIN,
         "confidence_against_share_within": promise,
     }
-    print(store("arbiter", figures))
+    print(store("inpaint-arbiter", figures))
 
 
 def make_cases(crops: Path, overlays: Path | None, each: int) -> list[Case]:
-    """Every second picture of a bucket fits."""
+    """Every second picture fits."""
     shard = open_shard(crops)
     rng = np.random.default_rng(11)
-    real = read_overlays(overlays).held_out if overlays else ()
-    # Neighbours in a shard are of one picture: halves of the list share at most one picture.
-    pool = np.sort(shard.held_out)
-    halves = np.array_split(pool, 2)
+    real = read_overlays(overlays).held_out[::2] if overlays else ()  # the others are for `inpaint.py`
+    pictures = held_out_pictures(crops)
+    halves = pictures[::2], pictures[1::2]
     cases: list[Case] = []
     for name, damage in {**BUCKETS, "beyond": BEYOND, **({"real": BUCKETS["irregular"]} if real else {})}.items():
         for fits, half in zip((True, False), halves, strict=True):
-            chosen = rng.choice(half, each // 2, replace=len(half) < each // 2)
-            for i in chosen:
-                pixels = np.array(shard.crops[i])
+            for _ in range(each // 2):  # any picture first: a few have most of the crops
+                picture = half[int(rng.integers(len(half)))]
+                pixels = np.array(shard.crops[int(rng.choice(picture))])
                 side = pixels.shape[0]
                 if name == "real":
                     overlay = real[int(rng.integers(len(real)))]
@@ -124,6 +123,12 @@ def make_cases(crops: Path, overlays: Path | None, each: int) -> list[Case]:
                 if holes.any() and not holes.all():
                     cases.append(Case(name, pixels, holes, fits))
     return cases
+
+
+def held_out_pictures(crops: Path) -> list[range]:
+    """Each picture's crops in the shard."""
+    facts = json.loads(crops.with_suffix(".json").read_text())
+    return [range(s["first"], s["first"] + s["count"]) for s in facts["sources"] if s["held_out"] and s["count"]]
 
 
 def damaged(case: Case) -> Damaged:
