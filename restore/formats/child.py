@@ -103,6 +103,11 @@ def _serve(request: dict[str, Any], folder: Path, source: int, pixels: int, *, b
         answer: dict[str, Any] = {"header": asdict(opened.header)}
         if request["op"] == "check":
             answer["facts"] = reading.decode_facts(opened)
+        elif request["op"] == "rows":
+            part = reading.part_of(opened, *request["rows"])
+            os.ftruncate(pixels, part.end)
+            reading.decode_rows_into(opened, *request["rows"], mmap.mmap(pixels, part.end))
+            answer["pages"] = reading.described((part,))
         elif request["op"] == "read":
             total = opened.pages[-1].end
             os.ftruncate(pixels, total)

@@ -73,7 +73,7 @@ class Decoder:
     def probe(self, path: Path) -> Header:
         """What the file's headers say.  ImageError when it is unreadable, unsupported or too large."""
         with anonymous_file() as unused:
-            return _header(self._of_path(path, "probe", unused)["header"])
+            return _header(self._of_path(path, {"op": "probe"}, unused)["header"])
 
     def read(self, path: Path) -> Document:
         """All pages, or the six faces of a cube map, with straight alpha, in the file's own number type.
@@ -83,9 +83,19 @@ class Decoder:
         """
         try:
             with anonymous_file() as pixels:
-                return _document(self._of_path(path, "read", pixels), pixels)
+                return _document(self._of_path(path, {"op": "read"}, pixels), pixels)
         except (KeyError, ValueError, TypeError) as error:
             self.close()  # whatever says such things is no longer to be trusted
+            raise ImageError(f"{_shown(path)}: the decoder's answer makes no sense ({error!r})") from error
+
+    def rows(self, path: Path, page: int, top: int, stop: int) -> Image:
+        """Rows `top`..`stop` of a page (from 0), so that a picture can be gone through in bands.  Raises as `read`."""
+        request = {"op": "rows", "rows": [page, top, stop]}
+        try:
+            with anonymous_file() as pixels:
+                return _document(self._of_path(path, request, pixels), pixels).first
+        except (KeyError, ValueError, TypeError) as error:
+            self.close()
             raise ImageError(f"{_shown(path)}: the decoder's answer makes no sense ({error!r})") from error
 
     def read_back(self, file: BinaryIO, format: str) -> Document:  # noqa: A002
@@ -109,7 +119,7 @@ class Decoder:
         width, height = facts["size"]
         return _header(answer["header"]), PixelFacts(bool(facts["finite"]), bool(facts["constant"]), (width, height))
 
-    def _of_path(self, path: Path, operation: str, pixels: BinaryIO) -> dict[str, Any]:
+    def _of_path(self, path: Path, request: dict[str, Any], pixels: BinaryIO) -> dict[str, Any]:
         shown = _shown(path)
         try:
             descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -122,7 +132,7 @@ class Decoder:
             if before.st_size == 0:
                 raise ImageError(f"{shown}: the file is empty")
             try:
-                return self._ask({"op": operation, "suffix": path.suffix}, descriptor, pixels, shown)
+                return self._ask({**request, "suffix": path.suffix}, descriptor, pixels, shown)
             finally:
                 _refuse_change(before, os.fstat(descriptor), shown)
         finally:

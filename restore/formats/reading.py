@@ -105,6 +105,29 @@ def decode_into(opened: Opened, memory: mmap.mmap) -> tuple[Page, ...]:
     return tuple(done)
 
 
+def part_of(opened: Opened, number: int, top: int, stop: int) -> Page:
+    """Rows `top`..`stop` of one page, as a page of its own at offset 0."""
+    if not 0 <= number < len(opened.pages):
+        raise ImageError(f"it has {len(opened.pages)} pages, so there is no page {number + 1}")
+    page = opened.pages[number]
+    if not 0 <= top < stop <= page.height:
+        raise ImageError(f"it has {page.height} rows, so there are no rows {top} to {stop}")
+    return replace(page, height=stop - top, offset=0)
+
+
+def decode_rows_into(opened: Opened, number: int, top: int, stop: int, memory: mmap.mmap) -> None:
+    """Decodes those rows of one page into `memory`."""
+    part = part_of(opened, number, top, stop)
+    depth = len(part.stored.channels)
+    target = np.frombuffer(memory, np.dtype(part.dtype), part.height * part.width * depth).reshape(
+        part.height, part.width, depth
+    )
+    for first, rows, _ in _straight_rows(opened, number, top, stop):
+        begin, end = max(first, top), min(first + len(rows), stop)
+        target[begin - top : end - top] = rows[begin - first : end - first]
+    _refuse_broken(opened)
+
+
 def decode_facts(opened: Opened) -> dict[str, Any]:
     """Decodes all pages band by band and keeps none of them."""
     finite, constant = True, True
@@ -124,9 +147,11 @@ def described(pages: tuple[Page, ...]) -> list[dict[str, Any]]:
     return [asdict(page) for page in pages]
 
 
-def _straight_rows(opened: Opened, number: int) -> Iterator[tuple[int, Pixels, bool]]:
+def _straight_rows(
+    opened: Opened, number: int, first: int = 0, last: int | None = None
+) -> Iterator[tuple[int, Pixels, bool]]:
     page = opened.pages[number]
-    for top, rows in _rows(opened.reader, number, page):
+    for top, rows in _rows(opened.reader, number, page, first, page.height if last is None else last):
         if page.stored.alpha is Alpha.PREMULTIPLIED:
             colour = [i for i, name in enumerate(page.stored.channels) if name in ("Y", "R", "G", "B")]
             fixed, lit = alpha.straight(rows, colour, page.stored.channels.index("A"))
@@ -135,14 +160,15 @@ def _straight_rows(opened: Opened, number: int) -> Iterator[tuple[int, Pixels, b
             yield top, rows, False
 
 
-def _rows(reader: Any, number: int, page: Page) -> Iterator[tuple[int, Pixels]]:
+def _rows(reader: Any, number: int, page: Page, first: int, last: int) -> Iterator[tuple[int, Pixels]]:
+    """(top, rows) that cover rows `first`..`last` at least: tiles come whole."""
     if not reader.seek_subimage(number, 0):
         oiio.refuse_errors(reader)
         raise ImageError(f"page {number + 1} can't be read: damaged or truncated")
     spec = reader.spec()
     channels = spec.nchannels
     step = band_rows(page.row_bytes, max(1, spec.tile_height))
-    for top in range(0, page.height, step):
+    for top in range(first // max(1, spec.tile_height) * max(1, spec.tile_height), last, step):
         begin, end = spec.y + top, spec.y + min(top + step, page.height)
         if spec.tile_width:
             rows = reader.read_tiles(
