@@ -1,6 +1,6 @@
 """Measures how near fills come to what was there: restore beside OpenCV, biharmonic, PatchMatch and push-pull.
 
-    python benchmarks/inpaint.py --data FOLDER [--crop-px 256] [--most 24] [--keep FOLDER] [--dry-run]
+    python benchmarks/inpaint.py --data FOLDER [--crop-px 192] [--most 24] [--keep FOLDER] [--dry-run]
 
 FOLDER holds Set14, old photographs, DDS textures and scanned film damage (`inpaint_cases.SETS`); none was trained or
 fitted with.  Each picture's middle gets holes of each kind from a seed of its name, and every method the same ones:
@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 import torch
 from inpaint_cases import Case, Holes, Pixels, make_cases, read_pictures
-from inpaint_methods import NS, OFF, ON, all_methods
+from inpaint_methods import NS, OFF, ON, PEERS, Method, all_methods
 from numpy.typing import NDArray
 from record import store
 
@@ -50,15 +50,15 @@ class Score:
     ssim: float
 
 
-Scores = Mapping[str, Sequence[Score]]
-"""By method, in the order of the same cases."""
+Scores = Mapping[str, Sequence[Score | None]]
+"""By method, in the order of the same cases; None where it gave up."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default=DEFAULT)
-    parser.add_argument("--crop-px", type=int, default=256)
+    parser.add_argument("--crop-px", type=int, default=192)
     parser.add_argument("--most", type=int, default=24, help="pictures a set")
     parser.add_argument("--context-px", type=int, default=Inpaint.context_px)
     parser.add_argument("--threads", type=int, default=1)
@@ -70,15 +70,14 @@ def main() -> None:
     model = load(told.model)
     methods, packages = all_methods(model, told.context_px)
     pictures, left_out = read_pictures(told.data, told.crop_px, told.most)
-    found: dict[tuple[str, str], dict[str, list[Score]]] = {}
+    found: dict[tuple[str, str], dict[str, list[Score | None]]] = {}
     for case in make_cases(pictures, told.data):
         for name, method in methods.items():
-            # Some blend their fills into what is around; here all are laid into the same picture.
-            filled = np.where(case.holes[..., None], method(case.damaged, case.holes), case.picture.pixels)
-            one = score(filled, case.picture.pixels, case.holes)
+            filled = run(name, method, case)
+            one = None if filled is None else score(filled, case.picture.pixels, case.holes)
             for group in (case.picture.group, ALL):
                 found.setdefault((group, case.bucket), {}).setdefault(name, []).append(one)
-            if told.keep:
+            if told.keep and filled is not None:
                 keep(told.keep, case, name, filled)
         print(case.picture.group, case.picture.name, case.bucket, flush=True)
     table: dict[str, dict[str, Any]] = {}
@@ -102,6 +101,19 @@ def main() -> None:
         "table": table,
     }
     print(store("inpaint", figures))
+
+
+def run(name: str, method: Method, case: Case) -> Pixels | None:
+    """What `method` makes of `case`; None where a peer gives up."""
+    try:
+        filled = method(case.damaged, case.holes)
+    except ValueError as error:  # patchmatch-cython's, where a level of its pyramid has no known pixel left
+        if name not in PEERS:
+            raise
+        print(f"{name} gave up on {case.picture.name}, {case.bucket}: {error}", flush=True)
+        return None
+    # Some blend their fills into what is around; here all are laid into the same picture.
+    return np.where(case.holes[..., None], filled, case.picture.pixels)
 
 
 def score(filled: Pixels, truth: Pixels, holes: Holes) -> Score:
@@ -128,19 +140,22 @@ def ssim(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def summary(scores: Scores) -> dict[str, dict[str, Any]]:
-    """Of each method: means, and differences of PSNR to Navier-Stokes' and of restore's (grain off) to its own."""
+    """Of each method, over what it didn't give up on: means, and differences of PSNR to Navier-Stokes' and of restore's
+    (grain off) to its own."""
     rows: dict[str, dict[str, Any]] = {}
-    values = {name: np.array([s.psnr_db for s in found]) for name, found in scores.items()}
-    for name, found in scores.items():
+    values = {name: np.array([np.nan if s is None else s.psnr_db for s in found]) for name, found in scores.items()}
+    for name, every in scores.items():
+        found = [one for one in every if one is not None]
+        done = np.isfinite(values[name])
         rows[name] = {
             "pictures": len(found),
-            "psnr_db": round(float(values[name].mean()), 2),
+            "psnr_db": round(float(values[name][done].mean()), 2),
             "edge_psnr_db": round(float(np.mean([s.edge_psnr_db for s in found])), 2),
             "ssim": round(float(np.mean([s.ssim for s in found])), 4),
-            "gain_db": round(float((values[name] - values[NS]).mean()), 2),
-            "gain_95_db": interval(values[name] - values[NS]),
-            "better_than_ns": round(float((values[name] > values[NS]).mean()), 2),
-            "restore_over_it_95_db": interval(values[OFF] - values[name]),
+            "gain_db": round(float((values[name] - values[NS])[done].mean()), 2),
+            "gain_95_db": interval((values[name] - values[NS])[done]),
+            "better_than_ns": round(float((values[name] > values[NS])[done].mean()), 2),
+            "restore_over_it_95_db": interval((values[OFF] - values[name])[done]),
         }
     return rows
 

@@ -28,7 +28,7 @@ Method = Callable[[Pixels, Holes], Pixels]
 NS, PUSH_PULL, NET, OFF, ON = "Navier-Stokes", "push-pull", "network alone", "restore --grain off", "restore"
 _RADIUS_PX = 3
 _STORED = Stored("png", 8, False, Transfer.SRGB, Alpha.NONE, ("R", "G", "B"))
-_PEERS = {
+PEERS = {
     "biharmonic": ("scikit-image", "skimage.restoration"),
     "PatchMatch (pypatchmatch)": ("pypatchmatch", "patchmatch"),
     "PatchMatch (patchmatch-cython)": ("patchmatch-cython", "patchmatch_cython"),
@@ -39,7 +39,7 @@ def all_methods(model: InpaintModel, context_px: int = Inpaint.context_px) -> tu
     """Methods by name, and for each peer its package's version, or why it is missing."""
     methods: dict[str, Method] = {"Telea": _telea, NS: navier_stokes_8bit}
     packages: dict[str, str] = {}
-    for name, (package, module) in _PEERS.items():
+    for name, (package, module) in PEERS.items():
         try:
             importlib.import_module(module)
             packages[name] = f"{package} {metadata.version(package)}"

@@ -132,6 +132,24 @@ def test_an_interval_tells_a_gain_from_chance(scripts: Callable[[str], ModuleTyp
     assert verdict["stretch_reached"]["wide"] is False
 
 
+def test_a_peer_that_gives_up_is_measured_on_the_rest(scripts: Callable[[str], ModuleType]) -> None:
+    inpaint, methods, cases = scripts("inpaint"), scripts("inpaint_methods"), scripts("inpaint_cases")
+    peer = next(iter(methods.PEERS))
+
+    def give_up(damaged: Any, holes: Any) -> Any:
+        raise ValueError("no source pixels")
+
+    holes = np.zeros((16, 16), np.bool_)
+    holes[4:8, 4:8] = True
+    case = cases.Case(cases.Picture("set14", "one.png", np.zeros((16, 16, 3), np.uint8)), "dust", holes)
+    assert inpaint.run(peer, give_up, case) is None
+    with pytest.raises(ValueError, match="no source pixels"):
+        inpaint.run(methods.OFF, give_up, case)
+    ten, twenty = inpaint.Score(10.0, 10.0, 0.5), inpaint.Score(20.0, 20.0, 0.5)
+    rows = inpaint.summary({methods.NS: [ten, ten], methods.OFF: [ten, twenty], peer: [None, twenty]})
+    assert (rows[peer]["pictures"], rows[peer]["gain_db"], rows[peer]["restore_over_it_95_db"]) == (1, 10.0, [0.0, 0.0])
+
+
 def test_the_whole_command_stores_its_table(
     scripts: Callable[[str], ModuleType],
     data: Path,
