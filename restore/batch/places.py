@@ -86,6 +86,7 @@ def find_places(options: RunOptions) -> Places:
         if (root / (target_name or source.name)).resolve() == source.resolve():
             raise SetupError(f"{printable(target)}: the result would replace its own source: name another output")
     _check_writable(root)
+    _check_masks(options, source, root)
     return _with_state(options, source, root, target_name)
 
 
@@ -181,6 +182,34 @@ def _check_nesting(source: Path, target: Path) -> None:
             f"{printable(source)}: the input lies inside the output {printable(target)}, where results could replace "
             "sources: name another output"
         )
+
+
+def _check_masks(options: RunOptions, source: Path, root: Path) -> None:
+    """What is read as a mask is never written to, and no mask is written where pictures are."""
+    masks = options.masks
+    read = None if masks.place is None else (masks.place if masks.place.is_dir() else masks.place.parent).resolve()
+    if read is not None and masks.place is not None and masks.place.is_dir() and read == root.resolve():
+        raise SetupError(f"{printable(root)}: masks and output are the same folder: name another output")
+    if masks.save is None:
+        return
+    saved, named = masks.save.resolve(), printable(masks.save)
+    if saved == read:
+        raise SetupError(
+            f"{named}: masks are read from there, and --save-masks could replace them: name another folder"
+        )
+    if saved == root.resolve():
+        raise SetupError(f"{named}: results go there, and have the same names as saved masks: name another folder")
+    if source.is_dir():
+        sources = source.resolve()
+        meets = saved.is_relative_to(sources) or sources.is_relative_to(saved)
+    else:
+        meets = saved == source.resolve().parent
+    if meets:
+        raise SetupError(
+            f"{named}: pictures of IN ({printable(source)}) could be replaced by saved masks there, or masks be read "
+            "as pictures: name another folder"
+        )
+    _check_writable(masks.save)
 
 
 def _check_writable(root: Path) -> None:
