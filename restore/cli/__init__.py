@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from restore import __version__
-from restore.cli import apply, console, doctor, inpaint, models, run, sheet, train, try_, undo, upscale, verify
+from restore.cli import apply, console, doctor, film, inpaint, models, run, sheet, train, try_, undo, upscale, verify
 from restore.cli.failures import exit_code, import_remedy
 from restore.cli.help import GroupedCommand
 from restore.errors import ExitCode, RestoreError
@@ -76,6 +76,7 @@ app.command("inpaint", cls=GroupedCommand, short_help="Fill the damaged places o
 app.command("run", cls=GroupedCommand, short_help="Carry out a recipe: fill holes, then enlarge.", epilog=EXIT_CODES)(
     run.run
 )
+app.command("film", cls=GroupedCommand, short_help="Remove dirt and scratches from film.", epilog=EXIT_CODES)(film.film)
 app.command("verify", cls=GroupedCommand, short_help="Prove that results are what was made.")(verify.verify)
 app.command("undo", cls=GroupedCommand, short_help="Take repairs off a result again.")(undo.undo)
 app.command("apply", cls=GroupedCommand, short_help="Put stored repairs on their sources.", epilog=EXIT_CODES)(

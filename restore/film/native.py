@@ -15,6 +15,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -110,6 +111,41 @@ def spliced(native: Native, picture: Working, holes: Holes) -> Native:
     return replace(native, pages=(image.with_pixels(pixels),))
 
 
+def resized(native: Native, picture: Working) -> Native:
+    """`picture`, of another size, in the form of `native`; further channels (alpha) are enlarged by interpolation.
+
+    ImageError where the form can't take it.
+    """
+    height, width = picture.shape[:2]
+    if isinstance(native, Sampled):
+        layout = native.signal.layout
+        alpha = _stretched(native.planes[-1], width, height) if layout.alpha else None
+        return replace(native, planes=yuv.from_rgb(picture, native.signal, alpha))
+    if isinstance(native, Scan):
+        element = native.header.elements[0]
+        codes = np.empty((height, width, len(element.channels)), np.uint16)
+        fresh = _scaled(picture, element.raster.max_code)
+        places = _colour_places(element.channels)
+        for place in range(codes.shape[2]):
+            if place in places:
+                codes[..., place] = fresh[..., places.index(place)]
+            else:
+                codes[..., place] = _stretched(native.codes[..., place], width, height)
+        form = dpx if native.data[:4] in dpx.MAGIC else cineon
+        data = form.resized(native.data, native.header, codes)
+        return Scan(data, form.parse(data), codes)
+    image = native.first
+    places = _colour_places(image.stored.channels)
+    pixels = np.empty((height, width, image.pixels.shape[2]), image.pixels.dtype)
+    fresh = _scaled(picture, int(np.iinfo(pixels.dtype).max)) if pixels.dtype.kind == "u" else picture
+    for place in range(pixels.shape[2]):
+        if place in places:
+            pixels[..., place] = fresh[..., places.index(place)]
+        else:
+            pixels[..., place] = _stretched(image.pixels[..., place], width, height)
+    return replace(native, pages=(image.with_pixels(pixels),))
+
+
 def working_of(native: Native) -> Working:
     """What a frame in its own form looks like to repair; NaN is shown as 0 and infinities as the largest half."""
     if isinstance(native, Sampled):
@@ -166,6 +202,11 @@ def encoded(native: Scan | Document) -> BinaryIO:
     if isinstance(native, Scan):
         return BytesIO(native.data)
     return encode(native, native.first.stored.format)
+
+
+def _stretched(plane: NDArray[Any], width: int, height: int) -> NDArray[Any]:
+    values = cv2.resize(np.ascontiguousarray(plane, np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.rint(values) if plane.dtype.kind == "u" else values).astype(plane.dtype)
 
 
 def _colours(pixels: NDArray[Any], channels: Sequence[str]) -> NDArray[Any]:

@@ -69,12 +69,15 @@ class FilmSettings:
     """Network for holes that neighbours can't fill: a name or a file; "" fills them classically."""
     inpaint_sha256: str = ""
     upscale: Upscale | None = None
+    upscale_model: str = ""
+    """The name or file that `upscale`'s network was loaded from."""
     grain: FilmGrain = FilmGrain.KEEP
     masks: bool = False
     """Holes are those of mask files, and none is searched for."""
     shot: ShotSettings = field(default_factory=ShotSettings)
     """For shots that have none of their own."""
 
-    def exact(self) -> bool:
-        """Whether what isn't repaired keeps its size and place, so that untouched samples can be compared."""
+    @property
+    def same_size(self) -> bool:
+        """Whether what isn't repaired keeps its place, so that untouched samples can be compared."""
         return self.upscale is None

@@ -1,15 +1,16 @@
-"""Owns the encoding of one segment: frames' planes in, a file of packets out (`packets`), memory bounded."""
+"""Owns the encoding of one segment: frames' planes in, a file of packets out (`packets`), memory bounded; and back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from restore.errors import ImageError
 from restore.formats import pyav
 from restore.formats.encoding import Encoding, settle
-from restore.formats.packets import Packet, Writer
-from restore.formats.video_pixels import Planes, frame_of
+from restore.formats.packets import Packet, Writer, head_of, packets_of
+from restore.formats.video_pixels import Planes, frame_of, layout_of, planes_of
 
 
 def encode_segment(planes: Iterable[Planes], encoding: Encoding, file: BinaryIO) -> int:
@@ -38,6 +39,25 @@ def encode_segment(planes: Iterable[Planes], encoding: Encoding, file: BinaryIO)
             writer.add(Packet(packet.pts, packet.is_keyframe, bytes(packet)))
         writer.close()
     return count
+
+
+def decode_segment(path: Path, encoding: Encoding) -> Iterator[Planes]:
+    """What decoding a segment's file gives, in order of presentation: for encodings whose frames are key frames each.
+
+    ImageError when the file was altered, or isn't what this encoding makes.
+    """
+    av = pyav.load()
+    layout = layout_of(encoding.pixel_format)
+    with pyav.refusing(str(path), "this segment can't be decoded"):
+        context = av.CodecContext.create(av.Codec(encoding.encoder, "w").canonical_name, "r")
+        context.thread_count = 1
+        context.width, context.height, context.pix_fmt = encoding.width, encoding.height, encoding.pixel_format
+        context.extradata = bytes.fromhex(head_of(path)["extradata"]) or None
+        for packet in packets_of(path):
+            for picture in context.decode(av.Packet(packet.data)):
+                yield planes_of(picture, layout)
+        for picture in context.decode(None):
+            yield planes_of(picture, layout)
 
 
 def _as_frame(planes: Planes, encoding: Encoding) -> Any:

@@ -1,0 +1,218 @@
+"""Owns the options that the commands of film share: their names, their help, and the plan that they make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from restore.errors import SetupError
+from restore.recipe import Polarity
+
+if TYPE_CHECKING:
+    from restore.film.plan import Plan
+    from restore.film.settings import InputColour
+    from restore.formats import Decoder
+    from restore.reels.source import Source
+
+REPAIR = "What is repaired"
+READING = "How the reel is read"
+WRITING = "How it is written"
+RUNNING = "How it runs"
+
+
+class FieldsWish(StrEnum):
+    AUTO = "auto"
+    MATCH = "match"
+    IVTC = "ivtc"
+    BOB = "bob"
+    REFUSE = "refuse"
+
+
+class ColourWish(StrEnum):
+    AUTO = "auto"
+    SRGB = "srgb"
+    REC709 = "rec709"
+    CINEON = "cineon"
+    LINEAR = "linear"
+
+
+class GrainWish(StrEnum):
+    KEEP = "keep"
+    REMOVE = "remove"
+    REGRAIN = "regrain"
+
+
+Reel = Annotated[Path, typer.Argument(metavar="IN", help="A video, a folder of frames, or one frame of a sequence.")]
+Frames = Annotated[
+    str | None,
+    typer.Option("--frames", metavar="A-B", help="Only these frames, by their numbers.", rich_help_panel=READING),
+]
+FieldsOption = Annotated[
+    FieldsWish,
+    typer.Option("--fields", help="What becomes of fields; auto looks at the pictures.", rich_help_panel=READING),
+]
+InputColourOption = Annotated[
+    ColourWish,
+    typer.Option("--input-colour", help="What the numbers mean; auto asks the file's header.", rich_help_panel=READING),
+]
+PlanOption = Annotated[
+    Path | None,
+    typer.Option("--plan", metavar="FILE", help="A plan of `restore scan --write-plan`.", rich_help_panel=READING),
+]
+Edl = Annotated[
+    Path | None,
+    typer.Option("--edl", metavar="FILE", help="Take cuts from this list (CMX 3600).", rich_help_panel=READING),
+]
+EdlRate = Annotated[
+    float,
+    typer.Option("--edl-rate", min=1, metavar="FPS", help="Frames a second of its timecode.", rich_help_panel=READING),
+]
+Dirt = Annotated[bool | None, typer.Option("--dirt/--no-dirt", help="Remove dirt and dust.", rich_help_panel=REPAIR)]
+Scratches = Annotated[
+    bool | None,
+    typer.Option("--scratches/--no-scratches", help="Remove vertical scratches.", rich_help_panel=REPAIR),
+]
+Flicker = Annotated[
+    bool | None, typer.Option("--flicker/--no-flicker", help="Even out flicker.", rich_help_panel=REPAIR)
+]
+Steady = Annotated[
+    bool | None, typer.Option("--steady/--no-steady", help="Take out gate weave.", rich_help_panel=REPAIR)
+]
+MaxFalse = Annotated[
+    float | None,
+    typer.Option(
+        "--max-false", min=0, metavar="N", show_default="2", help="False objects a frame to put up with.",
+        rich_help_panel=REPAIR,
+    ),
+]  # fmt: skip
+PolarityOption = Annotated[
+    Polarity | None,
+    typer.Option("--polarity", show_default="both", help="Which dirt is looked for.", rich_help_panel=REPAIR),
+]
+MaxSize = Annotated[
+    float | None,
+    typer.Option(
+        "--max-size", min=1, metavar="PX", show_default="1 % of the height", help="Largest diameter of a speck.",
+        rich_help_panel=REPAIR,
+    ),
+]  # fmt: skip
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, metavar="N", show_default="one a core", help="Processes that work.",
+        rich_help_panel=RUNNING,
+    ),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What was asked for about the repair of shots; None: nothing was said."""
+
+    dirt: bool | None = None
+    scratches: bool | None = None
+    flicker: bool | None = None
+    steady: bool | None = None
+    max_false: float | None = None
+    polarity: Polarity | None = None
+    max_size_px: float | None = None
+
+    def said(self) -> dict[str, Any]:
+        """As fields of ShotSettings."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was asked for about how a reel is read."""
+
+    frames: str | None = None
+    fields: FieldsWish = FieldsWish.AUTO
+    colour: ColourWish = ColourWish.AUTO
+    plan: Path | None = None
+    edl: Path | None = None
+    edl_rate: float = 24.0
+
+
+def plan_for(source: Source, reading: Reading, wishes: Wishes, decoder: Decoder) -> Plan:
+    """The plan that the options mean for a reel: read, or made by looking at all of it.
+
+    What is said on the command line holds for every shot of a plan.  Raises SetupError, ImageError.
+    """
+    from restore.film.plan import read_plan, with_cuts
+    from restore.film.scan import fields_of, scan, untreated
+    from restore.film.settings import ShotSettings
+
+    if reading.plan is not None:
+        plan = read_plan(reading.plan).with_settings(wishes.said())
+        reel = source.open(plan.fields, decoder)
+        numbers = reel.numbers
+        if reel.size != plan.size or plan.first < numbers[0] or plan.last > numbers[-1]:
+            raise SetupError(f"{reading.plan}: it was made for {plan.source}, not for {source.label}")
+        return _cut_to(plan, reading.frames)
+    if source.frames is None:
+        assert source.clip is not None
+        assert source.known is not None
+        fields, _ = fields_of(source.clip, source.known, reading.fields.value)
+    else:
+        fields = untreated(len(source.frames.names))
+    reel = source.open(fields, decoder)
+    stretch = _stretch(reading.frames, reel.numbers[0], reel.numbers[-1])
+    settings = replace(ShotSettings(), **wishes.said())
+    plan = scan(reel, fields, _colour(source, reading.colour, decoder), settings, stretch)
+    if reading.edl is not None:
+        plan = with_cuts(plan, _cuts(reading.edl, reading.edl_rate, plan))
+    return plan
+
+
+def _colour(source: Source, wish: ColourWish, decoder: Decoder) -> InputColour:
+    from restore.film.scan import sequence_colour
+    from restore.film.settings import InputColour
+
+    if wish is not ColourWish.AUTO:
+        return InputColour(wish.value)
+    if source.frames is None:
+        return InputColour.REC709
+    return sequence_colour(source.frames, decoder)
+
+
+def _stretch(text: str | None, first: int, last: int) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    from restore.formats.sequence import parse_ranges
+
+    ranges = parse_ranges(text)
+    if len(ranges) != 1:
+        raise SetupError(f"--frames {text}: give one range; several stretches are several runs")
+    start, stop = max(first, ranges[0].start), min(last, ranges[0].stop - 1)
+    if stop < start:
+        raise SetupError(f"--frames {text}: there are only frames {first}-{last}")
+    return start, stop
+
+
+def _cut_to(plan: Plan, text: str | None) -> Plan:
+    stretch = _stretch(text, plan.first, plan.last)
+    if stretch is None:
+        return plan
+    first, last = stretch
+    shots = tuple(
+        replace(shot, first=max(first, shot.first), last=min(last, shot.last))
+        for shot in plan.shots
+        if shot.first <= last and first <= shot.last
+    )
+    return replace(plan, first=first, last=last, shots=shots)
+
+
+def _cuts(path: Path, rate: float, plan: Plan) -> list[int]:
+    from restore.film.edl import cuts
+
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise SetupError(f"{path}: {error.strerror}") from error
+    return [plan.first + start for start in cuts(text, Fraction(rate).limit_denominator(1001), str(path))]

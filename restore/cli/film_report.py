@@ -1,0 +1,175 @@
+"""Owns how commands of film tell what happens: lines for people, or one JSON object a line.
+
+With --json:
+
+    reel     path, state, frames [first, last], size, shots, segments, done, left, fields, input_colour, notes
+    shot     frames, bar, dirt_share, expected_false: judged from some of its frames
+    segment  frames, blobs, touched_px, proved, faults {number: why}, damage {number: why}, error
+    note     text
+    restored path, frames, blobs, already_done, failed, faults, damage, joined, proved, notes
+    end      exit_code
+    error    message, exit_code
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+from restore.cli import console
+from restore.errors import ExitCode, RestoreError
+from restore.report.visible import visible
+
+if TYPE_CHECKING:
+    from restore.film.plan import Shot
+    from restore.reels.run import Summary
+    from restore.reels.state import State
+    from restore.reels.work import Work
+
+_FEW = 8
+_SETTLED_S = 10.0
+
+
+class FilmReport:
+    """A `reels.run.Report` that also opens, closes and sums up."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._json = as_json
+        self._left = self._seen = 0
+        self._began = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if self._json and isinstance(error, RestoreError):
+            from restore.cli.failures import exit_code
+
+            console.say_json({"event": "error", "message": str(error), "exit_code": int(exit_code(error))})
+
+    def on_note_of(self, label: str, note: str) -> None:
+        self.on_note(f"{label}: {note}")
+
+    def on_note(self, note: str) -> None:
+        if self._json:
+            console.say_json({"event": "note", "text": note})
+        else:
+            console.say(f"note: {visible(note)}")
+
+    def on_dry_run(self, work: Work, state: State) -> None:
+        self._tell_reel(work, state, 0, len(work.segments))
+
+    def on_begin(self, work: Work, state: State, done: int, left: int) -> None:
+        self._left, self._seen, self._began = left, 0, time.monotonic()
+        self._tell_reel(work, state, done, left)
+
+    def on_shot(self, work: Work, shot: Shot, answer: dict[str, Any]) -> None:
+        frames = [shot.first, shot.last]
+        if self._json:
+            kept = {name: answer[name] for name in ("bar", "dirt_share", "expected_false")}
+            console.say_json({"event": "shot", "frames": frames, **kept})
+        else:
+            share = f"{answer['dirt_share']:.0%} of what looks like dirt is dirt"
+            console.say(f"{visible(work.source.label)}: shot {frames[0]}-{frames[1]} judged: {share}")
+
+    def on_segment(self, work: Work, first: int, last: int, receipt: dict[str, Any] | None, error: str) -> None:
+        self._seen += 1
+        if self._json:
+            facts = {name: (receipt or {}).get(name) for name in ("blobs", "touched_px", "faults", "damage")}
+            proved = receipt is not None and receipt["untouched_sha256"] is not None
+            console.say_json(
+                {"event": "segment", "frames": [first, last], **facts, "proved": proved, "error": error or None}
+            )
+            return
+        width = len(str(self._left))
+        head = f"[{self._seen:{width}}/{self._left}] frames {first}-{last}"
+        if receipt is None:
+            console.say(f"{head}  failed: {visible(error)}")
+            return
+        console.say(f"{head}  {receipt['blobs']} repairs{self._time_left()}")
+        for number, why in {**receipt["faults"], **receipt["damage"]}.items():
+            console.say(f"  frame {number}: {visible(why)}")
+
+    def on_reel_end(self, work: Work, summary: Summary) -> None:
+        if self._json:
+            facts = {
+                name: getattr(summary, name)
+                for name in ("frames", "blobs", "already_done", "failed", "joined", "proved", "notes")
+            }
+            lost = {name: {str(k): v for k, v in getattr(summary, name).items()} for name in ("faults", "damage")}
+            console.say_json({"event": "restored", "path": summary.label, **facts, **lost})
+            return
+        console.say(_lines(work, summary))
+
+    def on_end(self, summaries: list[Summary]) -> ExitCode:
+        """The exit code: some frames or segments failed, or none."""
+        bad = any(summary.failed or summary.faults for summary in summaries)
+        code = ExitCode.SOME_FAILED if bad else ExitCode.OK
+        if self._json:
+            console.say_json({"event": "end", "exit_code": int(code)})
+        return code
+
+    def _tell_reel(self, work: Work, state: State, done: int, left: int) -> None:
+        plan = work.plan
+        notes = list(dict.fromkeys((*plan.notes, *(work.encoding().notes if work.is_video else ()))))
+        if self._json:
+            console.say_json(
+                {
+                    "event": "reel",
+                    "path": work.source.label,
+                    "state": str(state.root),
+                    "frames": [plan.first, plan.last],
+                    "size": list(plan.size),
+                    "shots": len(plan.shots),
+                    "segments": len(work.segments),
+                    "done": done,
+                    "left": left,
+                    "fields": plan.fields.method.value,
+                    "input_colour": plan.colour.value,
+                    "notes": notes,
+                }
+            )
+            return
+        shots = f"{len(plan.shots)} shot{'s' if len(plan.shots) != 1 else ''}"
+        lines = [
+            f"{visible(work.source.label)}: frames {plan.first}-{plan.last}, {plan.size[0]} x {plan.size[1]}, {shots},"
+            f" {plan.colour.value}, fields: {plan.fields.method.value}; {done} of {len(work.segments)} segments done"
+        ]
+        if plan.fields.method.value != "none":
+            lines.append(f"  fields: {visible(plan.fields.because)}")
+        lines += [f"  note: {visible(note)}" for note in notes]
+        lines += [f"  frame {number}: {visible(why)}" for number, why in list(plan.damage.items())[:_FEW]]
+        if len(plan.damage) > _FEW:
+            lines.append(f"  and {len(plan.damage) - _FEW} more frames that are missing or damaged")
+        console.say(lines)
+
+    def _time_left(self) -> str:
+        from restore.cli.wording import clock
+
+        elapsed = time.monotonic() - self._began
+        if elapsed < _SETTLED_S or self._seen >= self._left:
+            return ""
+        return f"  {clock(elapsed * (self._left - self._seen) / self._seen)} left"
+
+
+def _lines(work: Work, summary: Summary) -> list[str]:
+    lines = [
+        f"{visible(summary.label)}: {summary.frames} frames, {summary.blobs} repairs"
+        + (f", {summary.already_done} of {summary.segments} segments were done already" if summary.already_done else "")
+    ]
+    if summary.proved:
+        if any(shot.settings.whole_frame for shot in work.plan.shots):
+            lines.append("  written frames were read back and are what was meant")
+        else:
+            lines.append("  every sample outside the repairs is the source's: written frames were read back")
+    lines += [f"  note: {visible(note)}" for note in summary.notes]
+    if summary.faults:
+        what = "shows the frame before in their place" if work.is_video else "has no file for them"
+        lines.append(f"  {len(summary.faults)} frames could not be had: OUT {what}")
+    if summary.damage:
+        lines.append(f"  {len(summary.damage)} frames came damaged: their decoder covered it up")
+    for failure in summary.failed:
+        lines.append(f"  failed: {visible(failure)}")
+    if work.is_video and summary.failed:
+        lines.append("  the film isn't joined: run the same command again once the cause is gone")
+    return lines

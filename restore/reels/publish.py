@@ -1,0 +1,191 @@
+"""Owns giving results their names: in the driver only, each step understood after a kill.
+
+An intent (names and digests) is on disk before the first rename, a receipt after the last.  A file in OUT is ours when
+a receipt or an intent says so; any other is never replaced, unless the user said that it may be.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from restore.batch.fsops import OutputRoot, digest_of, explained
+from restore.errors import ImageError, SetupError
+from restore.film.segments import Segment
+from restore.formats import video_process
+from restore.formats.video_join import join
+from restore.reels.state import State, sync_folder
+from restore.reels.work import Work
+
+FILM = "film.json"
+_FILM_INTENT = "film.intent.json"
+
+
+def receipt_name(segment: Segment) -> str:
+    return f"segments/{segment.number:06d}.json"
+
+
+def _intent_name(segment: Segment) -> str:
+    return f"segments/{segment.number:06d}.intent.json"
+
+
+def is_done(work: Work, state: State, segment: Segment, fingerprint: str) -> dict[str, Any] | None:
+    """A segment's receipt, if its result is there as it was made."""
+    known = state.get(receipt_name(segment))
+    if known is None or known.get("fingerprint") != fingerprint:
+        return None
+    if work.is_video:
+        path = state.segments / segment.name
+        there = path.is_file() and path.stat().st_size == known["bytes"]
+    else:
+        there = all(_is_as_made(work.target, one) for one in known["files"])
+    return known if there else None
+
+
+def publish(work: Work, state: State, segment: Segment, fingerprint: str, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Gives a segment's frames their names and writes its receipt, which is returned.
+
+    Raises ImageError, DiskFullError.
+    """
+    receipt = {**answer, "fingerprint": fingerprint, "start": segment.start, "stop": segment.stop}
+    if not work.is_video:
+        output = OutputRoot(work.target, work.token)
+        state.put(_intent_name(segment), {"files": answer["files"]})
+        files = []
+        for number, name, temporary, size, sha256 in answer["files"]:
+            path = _path(name)
+            stat = output.rename(Path(temporary), path)
+            files.append([number, name, size, sha256, stat.st_mtime_ns])
+        output.sync({Path()})
+        receipt["files"] = files
+    state.put(receipt_name(segment), receipt)
+    with suppress(FileNotFoundError):
+        (state.root / _intent_name(segment)).unlink()
+    return receipt
+
+
+def refuse_strangers(work: Work, state: State) -> None:
+    """Raises SetupError when something in OUT that this tool didn't make would be replaced."""
+    if work.is_video:
+        if work.target.exists() and not _film_is_ours(work, state):
+            raise _stranger(work.target)
+        return
+    if not work.target.is_dir():
+        return
+    frames = work.source.frames
+    assert frames is not None
+    names = {os.fsencode(entry.name) for entry in os.scandir(work.target)}
+    wanted = {name for number, name in frames.names.items() if work.plan.first <= number <= work.plan.last}
+    unknown = names & wanted
+    if not unknown:
+        return
+    for path in sorted(state.segments.glob("*.json")):
+        known = state.get(f"segments/{path.name}") or {}
+        for one in known.get("files", ()):
+            name = bytes.fromhex(one[1])
+            if name in unknown and _is_ours(work.target, one):
+                unknown.discard(name)
+    if unknown:
+        raise _stranger(work.target / os.fsdecode(min(unknown)))
+
+
+def join_film(work: Work, state: State, receipts: Sequence[Mapping[str, Any]]) -> bool:
+    """Joins the segments of a video and names the film; False when it was there already.
+
+    Raises ImageError, SetupError, DiskFullError.
+    """
+    segments = [state.segments / segment.name for segment in work.segments]
+    made_of = {"segments": [one["sha256"] for one in receipts], "drop": list(work.written.drop), "whole": work.whole}
+    known = state.get(FILM)
+    if known is not None and known["made_of"] == made_of and _stamp(work.target) == known["stamp"]:
+        return False
+    temporary = work.target.with_name(f".{work.target.name}.part")
+    try:
+        with explained(work.target):
+            work.target.parent.mkdir(parents=True, exist_ok=True)
+            _join(work, segments, temporary)
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+                sha256 = digest_of(file)
+        clip, found = video_process.look(temporary)
+        if (found.frames, clip.width, clip.height) != (sum(one["frames"] for one in receipts), *work.out_size()):
+            raise ImageError(
+                f"{work.target}: the joined film has {found.frames} frames of {clip.width} x {clip.height}"
+            )
+        state.put(_FILM_INTENT, {"sha256": sha256})
+        with explained(work.target):
+            os.replace(temporary, work.target)
+            sync_folder(work.target.parent)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+    state.put(FILM, {"made_of": made_of, "stamp": _stamp(work.target), "sha256": sha256})
+    return True
+
+
+def _join(work: Work, segments: Sequence[Path], target: Path) -> None:
+    from restore.film.fields import timeline
+
+    clip, known = work.source.clip, work.source.known
+    assert clip is not None
+    assert known is not None
+    shown, lengths, divisor = timeline(work.plan.fields, known)
+    stretch = slice(work.plan.first, work.plan.last + 1)
+    without = [one for one in clip.companions if one.index in work.written.drop]
+    join(
+        segments,
+        work.encoding(),
+        clip,
+        shown[stretch],
+        lengths[stretch],
+        clip.time_base / divisor,
+        target,
+        without=without,
+        part=not work.whole,
+    )
+
+
+def _film_is_ours(work: Work, state: State) -> bool:
+    known, meant = state.get(FILM), state.get(_FILM_INTENT)
+    if known is not None and _stamp(work.target) == known["stamp"]:
+        return True
+    digests = {one["sha256"] for one in (known, meant) if one is not None}
+    if not digests:
+        return False
+    with work.target.open("rb") as file:
+        return digest_of(file) in digests
+
+
+def _is_ours(root: Path, one: Sequence[Any]) -> bool:
+    """Of a receipt's or an intent's file: [number, name, size, sha256, mtime_ns] or [.., temporary, size, sha256]."""
+    if isinstance(one[2], int) and _is_as_made(root, one):
+        return True
+    sha256 = one[3] if isinstance(one[2], int) else one[4]
+    try:
+        with (root / _path(one[1])).open("rb") as file:
+            return bool(digest_of(file) == sha256)
+    except OSError:
+        return False
+
+
+def _is_as_made(root: Path, one: Sequence[Any]) -> bool:
+    return _stamp(root / _path(one[1])) == [one[2], one[4]]
+
+
+def _path(name: str) -> Path:
+    return Path(os.fsdecode(bytes.fromhex(name)))
+
+
+def _stamp(path: Path) -> list[int]:
+    try:
+        stat = path.lstat()
+    except OSError:
+        return []
+    return [stat.st_size, stat.st_mtime_ns]
+
+
+def _stranger(path: Path) -> SetupError:
+    return SetupError(f"{path}: it is there already, and restore film didn't make it: move it, or give --overwrite")

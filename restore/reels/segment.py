@@ -1,0 +1,246 @@
+"""Owns one job: the frames of one segment restored, written, read back, and compared with what was meant.
+
+A video's segment is a file of packets in the state's folder; frames of a folder are temporaries in OUT, which the
+driver renames.  Beside them goes the ledger: every repair with the pixels before and after.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from restore.batch.fsops import OutputRoot, digest_of, explained
+from restore.color.yuv import Signal
+from restore.errors import ImageError
+from restore.film.enlarge import Enlarger
+from restore.film.native import Native, Sampled, Scan, changed, encoded, inexact, native_of
+from restore.film.proof import Untouched
+from restore.film.reel import ClipReel, Fault, Reel
+from restore.film.render import Rendered, render, tools_for
+from restore.film.scan import judge_shot
+from restore.film.segments import Segment
+from restore.film.tones import Tones
+from restore.formats import Decoder
+from restore.formats.encoding import Encoding
+from restore.formats.video_pixels import Planes
+from restore.formats.video_write import decode_segment, encode_segment
+from restore.image import Document
+from restore.reels.masks import MaskFiles, mask_bytes, mask_name
+from restore.reels.state import State, sync_folder, write_whole
+from restore.reels.work import Work
+from restore.trust import patches
+from restore.trust.patches import PageSize, Patch, Patches
+
+Answer = dict[str, Any]
+"""Plain values that cross between processes, and stay in receipts."""
+
+
+@dataclass
+class _Ledger:
+    """What a segment's frames were, as they go by."""
+
+    work: Work
+    pages: list[PageSize]
+    patches: list[Patch]
+    faults: dict[int, str]
+    damage: dict[int, str]
+    """Frames that came with their damage covered up."""
+    untouched: Untouched
+    blobs: int = 0
+    touched_px: int = 0
+    exact: bool = True
+
+    def add(self, one: Rendered) -> None:
+        channels = ("R", "G", "B") if one.old.shape[2] == 3 else ("Y",)
+        place = len(self.pages)
+        self.pages.append(PageSize(one.old.shape[0], one.old.shape[1], channels, one.old.dtype.name))
+        for repair, mine in one.repairs:
+            box = repair.box
+            window = np.s_[box.y0 : box.y1, box.x0 : box.x1]
+            self.patches.append(Patch(replace(repair, page=place), mine, one.old[window][mine], one.new[window][mine]))
+        self.blobs += len(one.repairs)
+        self.touched_px += int(np.count_nonzero(one.touched))
+        self.untouched.add(one.number, one.before, one.touched)
+        if one.damage:
+            self.damage[one.number] = one.damage
+
+    def lose(self, fault: Fault, size: tuple[int, int]) -> None:
+        self.pages.append(PageSize(size[1], size[0], ("Y",), "uint16"))
+        self.faults[fault.number] = fault.reason
+
+    def bytes_of(self, source: str) -> bytes:
+        made = Patches(source, "film", "", tuple(self.pages), tuple(self.patches))
+        return patches.write(made).read()
+
+
+class Maker:
+    """Makes segments of one reel, in one process."""
+
+    def __init__(self, work: Work, state: State) -> None:
+        self._work = work
+        self._state = state
+        self._decoder = Decoder()
+        self._reel: Reel | None = None
+        self._tools = tools_for(work.settings, work.device)
+        self._tools.undone = work.undone
+        if work.masks is not None:
+            self._tools.masks = MaskFiles(work.masks)
+        self._enlarger = (
+            None if work.settings.upscale is None else Enlarger(work.settings, Tones(work.plan.colour), work.device)
+        )
+
+    def close(self) -> None:
+        self._decoder.close()
+
+    def shot(self, place: int) -> Answer:
+        """What is to be known of the plan's shot at `place` before it is restored."""
+        verdicts = judge_shot(self._opened(), self._work.plan, self._work.plan.shots[place])
+        return {"bar": verdicts.bar, "dirt_share": verdicts.dirt_share, "expected_false": verdicts.expected_false}
+
+    def segment(self, number: int) -> Answer:
+        """Restores a segment; what it answers is its receipt, but for the fingerprint.
+
+        Raises ImageError when nothing of it can be had, DiskFullError, SetupError.
+        """
+        segment = self._work.segments[number]
+        ledger = _Ledger(self._work, [], [], {}, {}, Untouched())
+        answer = self._video(segment, ledger) if self._work.is_video else self._frames(segment, ledger)
+        path = self._state.repairs / f"{segment.number:06d}{patches.SUFFIX}"
+        written = _write(path, ledger.bytes_of(str(self._work.source.label)))
+        return {
+            **answer,
+            "frames": segment.frames,
+            "faults": {str(frame): why for frame, why in ledger.faults.items()},
+            "damage": {str(frame): why for frame, why in ledger.damage.items()},
+            "blobs": ledger.blobs,
+            "touched_px": ledger.touched_px,
+            "untouched_sha256": ledger.untouched.hexdigest() if ledger.exact else None,
+            "ledger_sha256": written,
+        }
+
+    def _opened(self) -> Reel:
+        if self._reel is None:
+            self._reel = self._work.source.open(self._work.plan.fields, self._decoder)
+        return self._reel
+
+    def _rendered(self, segment: Segment, ledger: _Ledger) -> Iterator[Rendered | Fault]:
+        reel = self._opened()
+        for item in render(reel, self._work.plan, self._work.settings, segment.start, segment.stop, self._tools):
+            if isinstance(item, Fault):
+                ledger.lose(item, self._work.plan.size)
+            else:
+                ledger.add(item)
+                self._save_mask(item)
+            yield item
+
+    def _save_mask(self, one: Rendered) -> None:
+        if self._work.save_masks is None:
+            return
+        holes = np.zeros(one.touched.shape, np.bool_)
+        for repair, mine in one.repairs:
+            holes[repair.box.y0 : repair.box.y1, repair.box.x0 : repair.box.x1] |= mine
+        frames = self._work.source.frames
+        name = mask_name(one.number, None if frames is None else frames.names[one.number])
+        _write(self._work.save_masks / name, mask_bytes(holes))
+
+    def _enlarged(self, one: Rendered) -> Native:
+        return one.after if self._enlarger is None else self._enlarger(one.after, one.new)
+
+    # --- video
+
+    def _video(self, segment: Segment, ledger: _Ledger) -> Answer:
+        encoding = self._work.encoding()
+        ledger.exact = encoding.exact and self._work.settings.same_size
+        meant = Untouched()
+        nothing = np.zeros((encoding.height, encoding.width), np.bool_)
+        signal = self._signal()
+
+        def planes() -> Iterator[Planes]:
+            restored = (
+                None if isinstance(item, Fault) else self._enlarged(item) for item in self._rendered(segment, ledger)
+            )
+            for place, native in enumerate(_without_gaps(restored)):
+                shown = native.planes if isinstance(native, Sampled) else _grey(encoding)
+                if ledger.exact:
+                    meant.add(place, Sampled(shown, signal), nothing)
+                yield shown
+
+        path = self._state.segments / segment.name
+        temporary = path.with_name(f".{path.name}.part")
+        with explained(path), temporary.open("w+b") as file:
+            encode_segment(planes(), encoding, file)
+            os.fsync(file.fileno())
+            file.seek(0)
+            sha256 = digest_of(file)
+        if ledger.exact:
+            found = Untouched()
+            for place, read in enumerate(decode_segment(temporary, encoding)):
+                found.add(place, Sampled(read, signal), nothing)
+            if found.hexdigest() != meant.hexdigest():
+                raise ImageError(f"{path.name}: the written segment isn't what was meant: check disk and memory")
+        with explained(path):
+            os.replace(temporary, path)
+        sync_folder(path.parent)
+        return {"sha256": sha256, "bytes": path.stat().st_size}
+
+    def _signal(self) -> Signal:
+        """What the planes of frames to come mean."""
+        reel = self._opened()
+        assert isinstance(reel, ClipReel)
+        return reel.signal
+
+    # --- frames of a folder
+
+    def _frames(self, segment: Segment, ledger: _Ledger) -> Answer:
+        output = OutputRoot(self._work.target, self._work.token)
+        frames = self._work.source.frames
+        assert frames is not None
+        made = []
+        notes: set[str] = set()
+        for item in self._rendered(segment, ledger):
+            if isinstance(item, Fault):
+                continue
+            native = self._enlarged(item)
+            assert not isinstance(native, Sampled)
+            if why := inexact(native):
+                ledger.exact = False
+                notes.add(why)
+            name = Path(os.fsdecode(frames.names[item.number]))
+            written = output.write(name, BytesIO(encoded(native).read()))
+            self._compare_frame(output, written.path, native, exact=not why)
+            made.append([item.number, os.fsencode(name).hex(), written.path.name, written.size, written.sha256])
+        if not self._work.settings.same_size:
+            ledger.exact = False
+        return {"files": made, "notes": sorted(notes)}
+
+    def _compare_frame(self, output: OutputRoot, temporary: Path, native: Scan | Document, *, exact: bool) -> None:
+        again = native_of(output.root / temporary, self._decoder)
+        if exact and changed(native, again).any():
+            output.remove(temporary)
+            raise ImageError("a written frame isn't what was meant: check the disk and the memory")
+
+
+def _without_gaps(natives: Iterator[Native | None]) -> Iterator[Native | None]:
+    """A video keeps its frames' number: where one can't be had, the one before is shown again, or else grey."""
+    last: Native | None = None
+    for native in natives:
+        last = native or last
+        yield last
+
+
+def _grey(encoding: Encoding) -> Planes:
+    layout = encoding.source
+    middle = 1 << (layout.bits - 1)
+    return tuple(np.full(shape, middle, layout.dtype) for shape in layout.shapes(encoding.height, encoding.width))
+
+
+def _write(path: Path, content: bytes) -> str:
+    """Writes a file whole; its sha256."""
+    write_whole(path, content)
+    return digest_of(BytesIO(content))
