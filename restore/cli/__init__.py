@@ -12,7 +12,24 @@ import typer
 from typer.core import TyperGroup
 
 from restore import __version__
-from restore.cli import apply, console, doctor, film, inpaint, models, run, sheet, train, try_, undo, upscale, verify
+from restore.cli import (
+    apply,
+    bench,
+    console,
+    detect,
+    doctor,
+    film,
+    inpaint,
+    models,
+    run,
+    scan,
+    sheet,
+    train,
+    try_,
+    undo,
+    upscale,
+    verify,
+)
 from restore.cli.failures import exit_code, import_remedy
 from restore.cli.help import GroupedCommand
 from restore.errors import ExitCode, RestoreError
@@ -77,12 +94,15 @@ app.command("run", cls=GroupedCommand, short_help="Carry out a recipe: fill hole
     run.run
 )
 app.command("film", cls=GroupedCommand, short_help="Remove dirt and scratches from film.", epilog=EXIT_CODES)(film.film)
+app.command("scan", cls=GroupedCommand, short_help="Find a reel's shots, fields, gaps and damage.")(scan.scan)
+app.command("detect", cls=GroupedCommand, short_help="Write masks of a reel's damage.")(detect.detect)
 app.command("verify", cls=GroupedCommand, short_help="Prove that results are what was made.")(verify.verify)
 app.command("undo", cls=GroupedCommand, short_help="Take repairs off a result again.")(undo.undo)
 app.command("apply", cls=GroupedCommand, short_help="Put stored repairs on their sources.", epilog=EXIT_CODES)(
     apply.apply
 )
 app.command("sheet", cls=GroupedCommand, short_help="Draw sources and results onto one page.")(sheet.sheet)
+app.add_typer(bench.app, name="bench")
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
 app.command("doctor", cls=GroupedCommand, short_help="Show what this machine offers.")(doctor.doctor)

@@ -117,14 +117,14 @@ def film(
         sources = checked(source, target, one_only=plan is not None or edl is not None or frames is not None)
         summaries = []
         for one in sources:
-            work = work_for(one, target, reading, wishes, ask, report)
             place = state_of(one, target, state)
+            work = work_for(one, target, reading, wishes, ask, None if dry_run else place, report)
             if dry_run:
                 report.on_dry_run(work, place)
                 continue
             count = workers or workers_for(work.plan.size, work.plan, os.cpu_count() or 1)
             summary = restore_reel(work, place, count, report, overwrite=overwrite)
-            if review is not None:
+            if review is not None and not summary.failed:
                 from restore.reels.review import draw
 
                 draw(place, review if len(sources) == 1 else review / one.key, report.on_note)

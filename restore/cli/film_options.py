@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
     from restore.film.settings import InputColour
     from restore.formats import Decoder
     from restore.reels.source import Source
+    from restore.reels.state import State
+
+_SEEN = "seen.json"
+_SEEN_VERSION = 1
 
 REPAIR = "What is repaired"
 READING = "How the reel is read"
@@ -139,14 +146,15 @@ class Reading:
     edl_rate: float = 24.0
 
 
-def plan_for(source: Source, reading: Reading, wishes: Wishes, decoder: Decoder) -> Plan:
-    """The plan that the options mean for a reel: read, or made by looking at all of it.
+def plan_for(
+    source: Source, reading: Reading, wishes: Wishes, decoder: Decoder, state: State | None, on_look: Callable[[], None]
+) -> Plan:
+    """The plan that the options mean for a reel: read, or made by looking at all of it, which `on_look` hears of.
 
-    What is said on the command line holds for every shot of a plan.  Raises SetupError, ImageError.
+    What is said on the command line holds for every shot of a plan.  What an earlier run saw is taken from `state`, and
+    what this one sees is kept there; None: neither.  Raises SetupError, ImageError.
     """
-    from restore.film.plan import read_plan, with_cuts
-    from restore.film.scan import fields_of, scan, untreated
-    from restore.film.settings import ShotSettings
+    from restore.film.plan import from_toml, read_plan, to_toml, with_cuts
 
     if reading.plan is not None:
         plan = read_plan(reading.plan).with_settings(wishes.said())
@@ -154,7 +162,29 @@ def plan_for(source: Source, reading: Reading, wishes: Wishes, decoder: Decoder)
         numbers = reel.numbers
         if reel.size != plan.size or plan.first < numbers[0] or plan.last > numbers[-1]:
             raise SetupError(f"{reading.plan}: it was made for {plan.source}, not for {source.label}")
-        return _cut_to(plan, reading.frames)
+        return cut_to(plan, reading.frames)
+    key = _seen_key(source, reading)
+    seen = None if state is None else state.get(_SEEN)
+    if seen is not None and seen.get("key") == key:
+        plan = from_toml(str(seen["plan"]), "the state's plan")
+        fields = replace(plan.fields, because=str(seen["because"]))
+        plan = replace(plan, fields=fields, notes=tuple(seen["notes"]))
+    else:
+        on_look()
+        plan = _look(source, reading, decoder)
+        if state is not None:
+            state.put(
+                _SEEN, {"key": key, "plan": to_toml(plan), "because": plan.fields.because, "notes": list(plan.notes)}
+            )
+    if reading.edl is not None:
+        plan = with_cuts(plan, _cuts(reading.edl, reading.edl_rate, plan))
+    return plan.with_settings(wishes.said())
+
+
+def _look(source: Source, reading: Reading, decoder: Decoder) -> Plan:
+    from restore.film.scan import fields_of, scan, untreated
+    from restore.film.settings import ShotSettings
+
     if source.frames is None:
         assert source.clip is not None
         assert source.known is not None
@@ -163,11 +193,12 @@ def plan_for(source: Source, reading: Reading, wishes: Wishes, decoder: Decoder)
         fields = untreated(len(source.frames.names))
     reel = source.open(fields, decoder)
     stretch = _stretch(reading.frames, reel.numbers[0], reel.numbers[-1])
-    settings = replace(ShotSettings(), **wishes.said())
-    plan = scan(reel, fields, _colour(source, reading.colour, decoder), settings, stretch)
-    if reading.edl is not None:
-        plan = with_cuts(plan, _cuts(reading.edl, reading.edl_rate, plan))
-    return plan
+    return scan(reel, fields, _colour(source, reading.colour, decoder), ShotSettings(), stretch)
+
+
+def _seen_key(source: Source, reading: Reading) -> str:
+    facts = [_SEEN_VERSION, source.identity(0, 1 << 62), reading.frames, reading.fields, reading.colour]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def _colour(source: Source, wish: ColourWish, decoder: Decoder) -> InputColour:
@@ -195,7 +226,8 @@ def _stretch(text: str | None, first: int, last: int) -> tuple[int, int] | None:
     return start, stop
 
 
-def _cut_to(plan: Plan, text: str | None) -> Plan:
+def cut_to(plan: Plan, text: str | None) -> Plan:
+    """The plan of some of its frames: "1001-1100".  SetupError when there are none."""
     stretch = _stretch(text, plan.first, plan.last)
     if stretch is None:
         return plan

@@ -7,6 +7,8 @@ With --json:
     segment  frames, blobs, touched_px, proved, faults {number: why}, damage {number: why}, error
     note     text
     restored path, frames, blobs, already_done, failed, faults, damage, joined, proved, notes
+    scanned  path, frames, size, fields, fields_because, input_colour, shots, damage, notes (restore scan)
+    mask     frame, places, error (restore detect)
     end      exit_code
     error    message, exit_code
 """
@@ -21,7 +23,7 @@ from restore.errors import ExitCode, RestoreError
 from restore.report.visible import visible
 
 if TYPE_CHECKING:
-    from restore.film.plan import Shot
+    from restore.film.plan import Plan, Shot
     from restore.reels.run import Summary
     from restore.reels.state import State
     from restore.reels.work import Work
@@ -72,7 +74,7 @@ class FilmReport:
             share = f"{answer['dirt_share']:.0%} of what looks like dirt is dirt"
             console.say(f"{visible(work.source.label)}: shot {frames[0]}-{frames[1]} judged: {share}")
 
-    def on_segment(self, work: Work, first: int, last: int, receipt: dict[str, Any] | None, error: str) -> None:
+    def on_segment(self, first: int, last: int, receipt: dict[str, Any] | None, error: str) -> None:
         self._seen += 1
         if self._json:
             facts = {name: (receipt or {}).get(name) for name in ("blobs", "touched_px", "faults", "damage")}
@@ -100,6 +102,46 @@ class FilmReport:
             console.say_json({"event": "restored", "path": summary.label, **facts, **lost})
             return
         console.say(_lines(work, summary))
+
+    def on_scanned(self, plan: Plan) -> None:
+        """What `restore scan` found."""
+        if self._json:
+            shots = [
+                {"first": one.first, "last": one.last, "change": one.change, "bar": one.settings.bar}
+                for one in plan.shots
+            ]
+            damage = {str(number): why for number, why in plan.damage.items()}
+            console.say_json(
+                {
+                    "event": "scanned",
+                    "path": plan.source,
+                    "frames": [plan.first, plan.last],
+                    "size": list(plan.size),
+                    "fields": plan.fields.method.value,
+                    "fields_because": plan.fields.because,
+                    "input_colour": plan.colour.value,
+                    "shots": shots,
+                    "damage": damage,
+                    "notes": list(plan.notes),
+                }
+            )
+            return
+        lines = [f"{visible(plan.source)}: frames {plan.first}-{plan.last}, {plan.size[0]} x {plan.size[1]}"]
+        lines.append(
+            f"  colour: {plan.colour.value}; fields: {plan.fields.method.value} ({visible(plan.fields.because)})"
+        )
+        lines += [f"  note: {visible(note)}" for note in plan.notes]
+        lines += [f"  frame {number}: {visible(why)}" for number, why in plan.damage.items()]
+        for shot in plan.shots:
+            about = f"  {shot.about}" if shot.about else ""
+            lines.append(f"  shot {shot.first}-{shot.last}  {shot.frames} frames, begins with {shot.change}{about}")
+        console.say(lines)
+
+    def on_mask(self, number: int, places: int, fault: str) -> None:
+        if self._json:
+            console.say_json({"event": "mask", "frame": number, "places": places, "error": fault or None})
+        elif fault:
+            console.say(f"frame {number}: {visible(fault)}")
 
     def on_end(self, summaries: list[Summary]) -> ExitCode:
         """The exit code: some frames or segments failed, or none."""
@@ -131,10 +173,9 @@ class FilmReport:
             )
             return
         shots = f"{len(plan.shots)} shot{'s' if len(plan.shots) != 1 else ''}"
-        lines = [
-            f"{visible(work.source.label)}: frames {plan.first}-{plan.last}, {plan.size[0]} x {plan.size[1]}, {shots},"
-            f" {plan.colour.value}, fields: {plan.fields.method.value}; {done} of {len(work.segments)} segments done"
-        ]
+        what = f"frames {plan.first}-{plan.last}, {plan.size[0]} x {plan.size[1]}, {shots}, {plan.colour.value}"
+        how = f"fields: {plan.fields.method.value}; {done} of {len(work.segments)} segments done"
+        lines = [f"{visible(work.source.label)}: {what}, {how}"]
         if plan.fields.method.value != "none":
             lines.append(f"  fields: {visible(plan.fields.because)}")
         lines += [f"  note: {visible(note)}" for note in notes]

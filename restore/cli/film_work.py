@@ -21,6 +21,9 @@ from restore.reels.work import Work, Written
 
 if TYPE_CHECKING:
     from restore.cli.film_report import FilmReport
+    from restore.reels.state import State
+
+_LOOKING = "looking at all frames for shots, fields and damage"
 
 
 @dataclass(frozen=True)
@@ -61,13 +64,19 @@ def checked(source: Path, target: Path, *, one_only: bool) -> tuple[Source, ...]
     return sources
 
 
-def work_for(source: Source, target: Path, reading: Reading, wishes: Wishes, ask: Ask, report: FilmReport) -> Work:
-    """Everything settled that decides the result.  Raises SetupError, ImageError."""
+def work_for(
+    source: Source, target: Path, reading: Reading, wishes: Wishes, ask: Ask, state: State | None, report: FilmReport
+) -> Work:
+    """Everything settled that decides the result; `state` remembers what a reel looks like, None: nothing is written.
+
+    Raises SetupError, ImageError.
+    """
     settings = _settings(ask)
     written = Written(ask.codec, ask.quality)
-    report.on_note_of(source.label, "looking at all frames for shots, fields and damage")
     with Decoder() as decoder:
-        plan = film_options.plan_for(source, reading, wishes, decoder)
+        plan = film_options.plan_for(
+            source, reading, wishes, decoder, state, lambda: report.on_note_of(source.label, _LOOKING)
+        )
     settings = replace(settings, input_colour=plan.colour)
     device = "cpu"  # holes of film are few and small; enlarging is what a GPU is for
     if settings.upscale is not None:

@@ -12,6 +12,7 @@ import os
 import queue
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -69,4 +70,9 @@ def why(error: RestoreError) -> str:
 if __name__ == "__main__":
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints is no answer
-    serve(State(Path(os.fsdecode(os.fsencode(sys.argv[1]))), Path("unused")), sys.stdin.buffer, answers)
+    try:
+        serve(State(Path(sys.argv[1]), Path("unused")), sys.stdin.buffer, answers)
+    finally:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)  # the listening thread would keep the interpreter from ending

@@ -17,7 +17,7 @@ from restore.errors import ImageError, SetupError
 from restore.film.segments import Segment
 from restore.formats import video_process
 from restore.formats.video_join import join
-from restore.reels.state import State, sync_folder
+from restore.reels.state import State, segment_stem, sync_folder
 from restore.reels.work import Work
 
 FILM = "film.json"
@@ -25,11 +25,11 @@ _FILM_INTENT = "film.intent.json"
 
 
 def receipt_name(segment: Segment) -> str:
-    return f"segments/{segment.number:06d}.json"
+    return f"segments/{segment_stem(segment)}.json"
 
 
 def _intent_name(segment: Segment) -> str:
-    return f"segments/{segment.number:06d}.intent.json"
+    return f"segments/{segment_stem(segment)}.intent.json"
 
 
 def is_done(work: Work, state: State, segment: Segment, fingerprint: str) -> dict[str, Any] | None:
@@ -38,7 +38,7 @@ def is_done(work: Work, state: State, segment: Segment, fingerprint: str) -> dic
     if known is None or known.get("fingerprint") != fingerprint:
         return None
     if work.is_video:
-        path = state.segments / segment.name
+        path = state.segment(segment)
         there = path.is_file() and path.stat().st_size == known["bytes"]
     else:
         there = all(_is_as_made(work.target, one) for one in known["files"])
@@ -97,7 +97,7 @@ def join_film(work: Work, state: State, receipts: Sequence[Mapping[str, Any]]) -
 
     Raises ImageError, SetupError, DiskFullError.
     """
-    segments = [state.segments / segment.name for segment in work.segments]
+    segments = [state.segment(segment) for segment in work.segments]
     made_of = {"segments": [one["sha256"] for one in receipts], "drop": list(work.written.drop), "whole": work.whole}
     known = state.get(FILM)
     if known is not None and known["made_of"] == made_of and _stamp(work.target) == known["stamp"]:

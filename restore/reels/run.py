@@ -31,7 +31,7 @@ class Report(Protocol):
 
     def on_begin(self, work: Work, state: State, done: int, left: int) -> None: ...
     def on_shot(self, work: Work, shot: Shot, answer: dict[str, Any]) -> None: ...
-    def on_segment(self, work: Work, first: int, last: int, receipt: dict[str, Any] | None, error: str) -> None: ...
+    def on_segment(self, first: int, last: int, receipt: dict[str, Any] | None, error: str) -> None: ...
     def on_note(self, note: str) -> None: ...
 
 
@@ -45,6 +45,7 @@ class Summary:
     failed: list[str] = field(default_factory=list)
     """Segments that could not be made, and why."""
     frames: int = 0
+    """That OUT has."""
     blobs: int = 0
     faults: dict[int, str] = field(default_factory=dict)
     """Frames that could not be had."""
@@ -95,8 +96,10 @@ def _restored(work: Work, state: State, pool: Pool, report: Report) -> Summary:
                 error = str(failure)
         if receipt is None:
             summary.failed.append(f"frames {first}-{last}: {error}")
-        report.on_segment(work, first, last, receipt, error)
+        report.on_segment(first, last, receipt, error)
     _sum_up(summary, receipts)
+    if not work.is_video:
+        summary.frames -= len(summary.faults)
     if work.is_video and not summary.failed:
         summary.joined = publish.join_film(work, state, [receipts[segment.number] for segment in work.segments])
     return summary

@@ -111,8 +111,7 @@ class Maker:
         segment = self._work.segments[number]
         ledger = _Ledger(self._work, [], [], {}, {}, Untouched())
         answer = self._video(segment, ledger) if self._work.is_video else self._frames(segment, ledger)
-        path = self._state.repairs / f"{segment.number:06d}{patches.SUFFIX}"
-        written = _write(path, ledger.bytes_of(str(self._work.source.label)))
+        written = _write(self._state.ledger(segment), ledger.bytes_of(str(self._work.source.label)))
         return {
             **answer,
             "frames": segment.frames,
@@ -171,7 +170,7 @@ class Maker:
                     meant.add(place, Sampled(shown, signal), nothing)
                 yield shown
 
-        path = self._state.segments / segment.name
+        path = self._state.segment(segment)
         temporary = path.with_name(f".{path.name}.part")
         with explained(path), temporary.open("w+b") as file:
             encode_segment(planes(), encoding, file)

@@ -20,7 +20,9 @@ from restore.batch.lock import acquire
 from restore.batch.places import NETWORK_FILESYSTEMS, STATE_NAME, filesystem_type
 from restore.errors import SetupError
 from restore.film.render import ALL
+from restore.film.segments import Segment
 from restore.reels.source import Source
+from restore.trust.patches import SUFFIX
 
 FILM = "film"
 WORK = "work.json"
@@ -46,6 +48,14 @@ class State:
     def repairs(self) -> Path:
         """The ledger: a patch file (`trust.patches`) for each segment, in which page 0 is its first frame."""
         return self.root / "repairs"
+
+    def segment(self, segment: Segment) -> Path:
+        """A video's segment, encoded."""
+        return self.segments / f"{segment_stem(segment)}.segment"
+
+    def ledger(self, segment: Segment) -> Path:
+        """A segment's part of the ledger."""
+        return self.repairs / f"{segment_stem(segment)}{SUFFIX}"
 
     @property
     def work(self) -> Path:
@@ -90,6 +100,11 @@ class State:
 
     def set_undone(self, undone: Undone) -> None:
         self.put(_UNDONE, {str(number): blobs for number, blobs in undone.items()})
+
+
+def segment_stem(segment: Segment) -> str:
+    """Of its files: by positions, so that another division of the reel has other names."""
+    return f"{segment.start:07d}-{segment.stop:07d}"
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -1,0 +1,93 @@
+"""Owns `restore bench`: how well settings do on a person's own pictures, before a night is spent on them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from restore.cli import console, film_options, options
+from restore.cli.film_options import Reading, Wishes
+from restore.errors import SetupError
+from restore.report.visible import visible
+
+app = typer.Typer(help="Measure settings on your own pictures.", no_args_is_help=True, rich_markup_mode=None)
+
+Clean = Annotated[Path, typer.Argument(metavar="CLIP", help="A video or frames that have next to no damage.")]
+Overlays = Annotated[
+    Path | None,
+    typer.Option("--overlays", metavar="DIR", help="Scanned damage, in folders named dust, dirt, hair-short, ..."),
+]
+Density = Annotated[float, typer.Option("--density", min=0, help="Of specks; 1 is a dirty 35 mm scan.")]
+Lines = Annotated[
+    int | None, typer.Option("--lines", metavar="N", help="Size specks for so many lines; small clips need about 1080.")
+]
+ScratchDepth = Annotated[float, typer.Option("--scratch", help="Depth of one planted scratch, 0..1; 0 plants none.")]
+Seed = Annotated[int, typer.Option("--seed", help="Another one plants other damage.")]
+_MOST_FRAMES = 48
+
+
+@app.callback()
+def _only() -> None:
+    """Measure settings on your own pictures."""
+
+
+@app.command()
+def detect(
+    source: Clean,
+    frames: film_options.Frames = None,
+    overlays: Overlays = None,
+    density: Density = 0.5,
+    lines: Lines = None,
+    scratch: ScratchDepth = 0.1,
+    seed: Seed = 1,
+    fields: film_options.FieldsOption = film_options.FieldsWish.AUTO,
+    input_colour: film_options.InputColourOption = film_options.ColourWish.AUTO,
+    plan: film_options.PlanOption = None,
+    dirt: film_options.Dirt = None,
+    scratches: film_options.Scratches = None,
+    max_false: film_options.MaxFalse = None,
+    polarity: film_options.PolarityOption = None,
+    max_size: film_options.MaxSize = None,
+    as_json: options.Json = False,
+) -> None:
+    """Plant damage on clean frames, repair it, and count: recall, false alarms, and how near the fills come."""
+    from restore.film.bench import bench, drawn_stamps, overlay_stamps
+    from restore.film.planted import Planting, Scratch
+    from restore.film.render import tools_for
+    from restore.film.settings import FilmSettings
+    from restore.formats import Decoder
+    from restore.reels.source import sources_in
+
+    stamps = drawn_stamps() if overlays is None else overlay_stamps(overlays)
+    wishes = Wishes(dirt, scratches, None, None, max_false, polarity, max_size)
+    one = sources_in(source)[0]
+    with Decoder() as decoder:
+        reading = Reading(frames, fields, input_colour, plan)
+        made = film_options.plan_for(one, reading, wishes, decoder, None, lambda: None)
+        if frames is None and made.last - made.first >= _MOST_FRAMES:
+            middle = (made.first + made.last - _MOST_FRAMES) // 2
+            made = film_options.cut_to(made, f"{middle}-{middle + _MOST_FRAMES - 1}")
+        if any(shot.settings.whole_frame for shot in made.shots):
+            raise SetupError("bench detect measures repairs: leave out flicker and steady")
+        planted = (Scratch(0.37, scratch),) if scratch else ()
+        planting = Planting(lines=lines, density=density, scratches=planted)
+        reel = one.open(made.fields, decoder)
+        settings = FilmSettings(input_colour=made.colour, inpaint="pconv")
+        score = bench(reel, made, settings, planting, stamps, seed, tools_for(settings, "cpu"))
+    if as_json:
+        console.say_json({"event": "bench", "path": one.label, "frames_used": [made.first, made.last], **asdict(score)})
+        return
+    share = score.specks_found / max(1, score.specks)
+    telea = f"{score.psnr_telea:.1f} dB by Telea's fill"
+    text = [
+        f"{visible(one.label)}: frames {made.first}-{made.last}, {score.specks} specks planted, seed {seed}",
+        f"  found           {share:6.1%} of specks, {score.pixel_recall:.1%} of their pixels, soft rims included",
+        f"  false alarms    {score.false_objects:6.2f} a frame, {score.false_share:.3%} of clean pixels",
+        f"  in holes        {score.psnr_damaged:6.1f} dB damaged, {score.psnr_restored:.1f} dB restored, {telea}",
+    ]
+    if score.scratches:
+        text.append(f"  scratch         found in {score.scratches_found} of {score.scratches} frames")
+    console.say(text)

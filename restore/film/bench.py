@@ -1,0 +1,228 @@
+"""Owns measuring detection on a person's own stock: damage planted on frames that are clean, looked for, and counted.
+
+Nothing but the truth is known beforehand: the planted reel is judged and restored as any other one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from restore.errors import ImageError, SetupError
+from restore.film.native import Holes, Working
+from restore.film.netfill import image_of
+from restore.film.plan import Plan
+from restore.film.planted import Planted, Planting, Stamp, plant, stamps_of
+from restore.film.reel import Fault, FilmFrame, Reel, Skimmed
+from restore.film.render import Rendered, Tools, render
+from restore.film.scan import judge_shot
+from restore.film.settings import FilmSettings
+from restore.film.tones import Tones
+from restore.film.working import as_float32, from_float, to_float
+from restore.formats import SUFFIXES, Decoder
+from restore.image import Document
+
+_SEED_STEP = 1_000_003
+_SHAPES = 24
+_SHAPE_PX = 48
+_HIT_SHARE = 0.25
+"""Of a speck's pixels that must be repaired for it to count as found."""
+_KINDS = {"dust": ("dust", "dots", "spots"), "dirt": ("dirt", "smut"), "short hair": ("hair-short",)}
+
+
+@dataclass(frozen=True)
+class Score:
+    """What was found of what was planted."""
+
+    frames: int
+    specks: int
+    specks_found: int
+    pixel_recall: float
+    """Of damaged pixels, soft rims included."""
+    false_objects: float
+    """A frame: repairs that touch nothing that was planted."""
+    false_share: float
+    """Of clean pixels that were changed."""
+    scratches: int
+    """Frames times scratches."""
+    scratches_found: int
+    psnr_damaged: float
+    """In repaired pixels, before; decibels."""
+    psnr_restored: float
+    psnr_telea: float
+    """Telea's fill of the same holes (OpenCV), from the same frame."""
+
+
+class PlantedReel:
+    """A reel whose frames are damaged as they are read; the same frame always in the same way."""
+
+    def __init__(self, reel: Reel, tones: Tones, planting: Planting, stamps: Sequence[Stamp], seed: int) -> None:
+        self._reel, self._tones = reel, tones
+        self._planting, self._stamps, self._seed = planting, stamps, seed
+
+    @property
+    def label(self) -> str:
+        return self._reel.label
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        return self._reel.numbers
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self._reel.size
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self._reel.notes
+
+    def read(self, start: int, stop: int) -> Iterator[FilmFrame | Fault]:
+        for item in self._reel.read(start, stop):
+            if isinstance(item, Fault):
+                yield item
+                continue
+            frame = from_float(self.truth(item.number, item.working).frame, np.empty(0, np.uint16))
+            yield FilmFrame(item.number, frame, Document((image_of(frame),)), item.damage)
+
+    def skim(self, start: int, stop: int) -> Iterator[Skimmed]:
+        return self._reel.skim(start, stop)
+
+    def truth(self, number: int, working: Working) -> Planted:
+        """What became of a frame."""
+        shown = np.clip(to_float(self._tones.shown(working)), 0, 1)
+        return next(plant([shown], self._planting, self._stamps, self._seed * _SEED_STEP + number))
+
+
+def bench(
+    reel: Reel, plan: Plan, settings: FilmSettings, planting: Planting, stamps: Sequence[Stamp], seed: int, tools: Tools
+) -> Score:
+    """Plants damage on the plan's frames, restores them, and counts.  SetupError when no frame can be read."""
+    damaged = PlantedReel(reel, Tones(plan.colour), planting, stamps, seed)
+    plain = replace(plan, colour=type(plan.colour).SRGB)
+    shots = []
+    for shot in plain.shots:
+        judged = shot
+        if shot.settings.bar is None:
+            judged = replace(shot, settings=replace(shot.settings, bar=judge_shot(damaged, plain, shot).bar))
+        shots.append(judged)
+    plain = replace(plain, shots=tuple(shots))
+    origin = reel.numbers[0]
+    start, stop = plan.first - origin, plan.last + 1 - origin
+    tally = _Tally(planting)
+    clean = reel.read(start, stop)
+    for source, item in zip(clean, render(damaged, plain, settings, start, stop, tools), strict=True):
+        if isinstance(source, FilmFrame) and isinstance(item, Rendered):
+            tally.add(damaged.truth(source.number, source.working), item)
+    if not tally.frames:
+        raise SetupError(f"{reel.label}: not one of its frames can be read")
+    return tally.score()
+
+
+def drawn_stamps(seed: int = 1) -> list[Stamp]:
+    """Specks and hairs of irregular shape, for whom no real ones are at hand."""
+    rng = np.random.default_rng(seed)
+    stamps = []
+    y, x = np.mgrid[-_SHAPE_PX : _SHAPE_PX + 1, -_SHAPE_PX : _SHAPE_PX + 1] / _SHAPE_PX
+    for _ in range(_SHAPES):
+        angle, radius = np.arctan2(y, x), np.hypot(x, y * rng.uniform(0.7, 1.4))
+        waves = sum(rng.normal(0, 0.22 / k) * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in range(2, 6))
+        blob = (radius < 0.6 * (1 + waves)).astype(np.float32)
+        stamps += [Stamp(blob, kind) for kind in ("dust", "dirt")]
+        stamps += [Stamp(_hair(rng), kind) for kind in ("short hair", "long hair")]
+    return stamps
+
+
+def overlay_stamps(folder: Path) -> list[Stamp]:
+    """Specks and hairs from overlays below `folder`, by the names of its folders.  SetupError when there is none."""
+    stamps: list[Stamp] = []
+    with Decoder() as decoder:
+        for kind, names in _KINDS.items():
+            for path in sorted(path for name in names for path in folder.glob(f"{name}/*")):
+                if path.suffix.lower() not in SUFFIXES:
+                    continue
+                try:
+                    image = decoder.read(path).first
+                except ImageError:
+                    continue
+                if image.alpha_channel is not None:
+                    top = np.float32(np.iinfo(image.pixels.dtype).max if image.pixels.dtype.kind == "u" else 1)
+                    stamps += stamps_of(as_float32(image.pixels[..., image.alpha_channel]) / top, kind)
+    if not stamps:
+        raise SetupError(f"{folder}: no overlay with alpha is in its folders {', '.join(sum(_KINDS.values(), ()))}")
+    return stamps
+
+
+def _hair(rng: np.random.Generator) -> NDArray[np.float32]:
+    canvas = np.zeros((2 * _SHAPE_PX, 2 * _SHAPE_PX), np.float32)
+    at, way = np.array([_SHAPE_PX, _SHAPE_PX], np.float64), rng.uniform(0, 2 * np.pi)
+    points = [at.copy()]
+    bend = rng.normal(0, 0.2)
+    for _ in range(14):
+        way += bend + rng.normal(0, 0.15)
+        at = at + 3 * np.array([np.cos(way), np.sin(way)])
+        points.append(at.copy())
+    cv2.polylines(canvas, [np.rint(points).astype(np.int32)], isClosed=False, color=1.0, thickness=2)
+    return canvas
+
+
+class _Tally:
+    def __init__(self, planting: Planting) -> None:
+        self._lines = len(planting.scratches)
+        self.frames = self._specks = self._found = self._scratches_found = 0
+        self._damaged_px = self._hit_px = self._false_px = self._clean_px = self._false = 0
+        self._errors = np.zeros(3)
+        self._error_px = 0
+
+    def add(self, truth: Planted, item: Rendered) -> None:
+        self.frames += 1
+        damage = truth.specks | truth.scratched
+        self._damaged_px += int(truth.specks.sum())
+        self._hit_px += int((truth.specks & item.touched).sum())
+        near = cv2.dilate(damage.astype(np.uint8), np.ones((9, 9), np.uint8)).view(np.bool_)
+        self._false_px += int((item.touched & ~near).sum())
+        self._clean_px += int((~damage).sum())
+        sizes = np.bincount(truth.labels.ravel())[1:]
+        hits = np.bincount(truth.labels[item.touched].ravel(), minlength=len(sizes) + 1)[1:]
+        self._specks += int((sizes > 0).sum())
+        self._found += int((hits >= np.maximum(1, _HIT_SHARE * sizes))[sizes > 0].sum())
+        for repair, mine in item.repairs:
+            box = repair.box
+            self._false += not (damage[box.y0 : box.y1, box.x0 : box.x1] & mine).any()
+        found = truth.scratched & item.touched
+        if self._lines and truth.scratched.any():
+            self._scratches_found += round(self._lines * float(found.sum() / truth.scratched.sum() > 0.5))
+        self._add_errors(truth, item)
+
+    def _add_errors(self, truth: Planted, item: Rendered) -> None:
+        holes: Holes = item.touched & truth.specks
+        if not holes.any():
+            return
+        seen = np.rint(to_float(item.old) * 255).astype(np.uint8)
+        telea = cv2.inpaint(seen.squeeze(), item.touched.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+        classical = as_float32(telea).reshape(item.old.shape) / np.float32(255)
+        versions = (to_float(item.old), to_float(item.new), classical)
+        for place, values in enumerate(versions):
+            self._errors[place] += float((as_float32(values - truth.clean)[holes] ** 2).sum())
+        self._error_px += int(holes.sum()) * item.old.shape[2]
+
+    def score(self) -> Score:
+        psnr = [
+            float(10 * np.log10(self._error_px / max(error, 1e-9))) if self._error_px else float("nan")
+            for error in self._errors
+        ]
+        return Score(
+            self.frames,
+            self._specks,
+            self._found,
+            self._hit_px / max(1, self._damaged_px),
+            self._false / self.frames,
+            self._false_px / max(1, self._clean_px),
+            self._lines * self.frames,
+            self._scratches_found,
+            *psnr,
+        )
