@@ -5,7 +5,7 @@ Pixels stay in the file's own number type from reading to writing; floats exist 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -96,6 +96,26 @@ class Image:
     def with_pixels(self, pixels: Pixels) -> Image:
         """The same kind of picture with other pixels (any size, same channels and type)."""
         return replace(self, pixels=pixels)
+
+
+@dataclass(frozen=True)
+class Banded:
+    """A picture that is read by rows, because as a whole it may not fit into memory."""
+
+    height: int
+    width: int
+    rows: Callable[[int, int], Image]
+    """(first row, row after the last) -> that part of it, over the whole width."""
+
+    @classmethod
+    def of(cls, page: Image) -> Banded:
+        """A picture that is in memory."""
+        return cls(page.height, page.width, lambda top, stop: page.with_pixels(page.pixels[top:stop]))
+
+    def bands(self, height: int) -> Iterator[tuple[int, Image]]:
+        """(first row, `height` rows; the last band may have fewer)."""
+        for top in range(0, self.height, height):
+            yield top, self.rows(top, min(top + height, self.height))
 
 
 @dataclass(frozen=True)

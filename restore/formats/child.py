@@ -104,9 +104,10 @@ def _serve(request: dict[str, Any], folder: Path, source: int, pixels: int, *, b
         if request["op"] == "check":
             answer["facts"] = reading.decode_facts(opened)
         elif request["op"] == "rows":
-            part = reading.part_of(opened, *request["rows"])
+            number, top, stop = request["rows"]
+            part = reading.part_of(opened, number, top, stop)
             os.ftruncate(pixels, part.end)
-            reading.decode_rows_into(opened, *request["rows"], mmap.mmap(pixels, part.end))
+            reading.decode_rows_into(opened, number, top, stop, mmap.mmap(pixels, part.end))
             answer["pages"] = reading.described((part,))
         elif request["op"] == "read":
             total = opened.pages[-1].end

@@ -98,6 +98,12 @@ class Decoder:
             self.close()
             raise ImageError(f"{_shown(path)}: the decoder's answer makes no sense ({error!r})") from error
 
+    def rows_back(self, file: BinaryIO, format: str, page: int, top: int, stop: int) -> Image:  # noqa: A002
+        """`rows` of a staged output; `file` is any real file, open for reading."""
+        request = {"op": "rows", "rows": [page, top, stop], "suffix": target_suffix(format)}
+        with anonymous_file() as pixels:
+            return _document(self._ask(request, file.fileno(), pixels, "the encoded output"), pixels).first
+
     def read_back(self, file: BinaryIO, format: str) -> Document:  # noqa: A002
         """All pages of a staged output; `file` is any real file, open for reading.  ImageError when it is not whole."""
         file.flush()

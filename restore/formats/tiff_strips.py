@@ -1,8 +1,8 @@
 """Owns changing pixels inside a copy of a TIFF file: only the strips and tiles that hold one are written anew.
 
 So a scan that doesn't fit into memory is repaired in bands of rows, and all the rest of its file (tags, profiles,
-strips that nothing touched) keeps its bytes.  Without compression the new pixels stand where the old ones did.  A compressed
-strip goes to its own place where it has become no longer, else to the file's end, and the directory is told.
+strips that nothing touched) keeps its bytes.  Without compression the new pixels stand where the old ones did.  A
+compressed strip goes to its own place where it has become no longer, else to the file's end, and the directory is told.
 Source: TIFF 6.0, BigTIFF.
 """
 

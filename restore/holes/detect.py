@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from restore.holes.found import Blob, Holes, Places, places
 from restore.holes.levels import lightness
-from restore.holes.lines import Scratch, find_scratches, row_means
+from restore.holes.lines import find_scratches, row_means
 from restore.holes.shape import LINE_RATIO, measure
 from restore.holes.spots import Spot, find_spots
-from restore.image import Image
+from restore.image import Banded, Image
 from restore.recipe import FindHoles
 from restore.traits import AlphaUse, Traits
 
@@ -32,6 +34,12 @@ _CRACK_SHARE = 0.25
 """Of the picture's diagonal: a line of that length is a crack."""
 
 
+Mark = tuple[int, int, float]
+"""Row and column of one pixel of a spot, and its score."""
+At = tuple[NDArray[np.intp], NDArray[np.intp]]
+"""Rows and columns (n,)."""
+
+
 @dataclass(frozen=True)
 class Damage:
     where: Places
@@ -46,44 +54,55 @@ def find_damage(page: Image, rule: FindHoles, traits: Traits) -> Damage:
     2,048 rows and 6 for each of the picture.
     """
     height, width = page.height, page.width
+    holes = np.zeros((height, width), np.bool_)
+    spots = [_mark(holes, spot, top) for top, spot in find_specks(Banded.of(page), rule)]
+    means = row_means(Banded.of(page))
+    scratches = find_scratches(means, threshold_sigmas=rule.threshold_sigmas, polarity=rule.polarity)
+    for scratch in scratches:
+        holes[scratch.pixels(height, width)] = True
+    leave_unseen_out(page, traits, holes)
+    missing = _not_a_number(page)
+    holes |= missing
+    where = places(holes)
+    drawn = [(scratch.score, scratch.pixels(height, width)) for scratch in scratches]
+    return Damage(where, named(where, spots, drawn, missing, (height, width)))
+
+
+def find_specks(picture: Banded, rule: FindHoles) -> Iterator[tuple[int, Spot]]:
+    """(first row of the band that a spot was found in, the spot): dust, dirt, hairs and cracks, band by band."""
+    height, width = picture.height, picture.width
     most_px = rule.max_size_px if rule.max_size_px is not None else max(_LEAST_MOST_PX, round(_MOST_SHARE * height))
     most_line_px = round(_MOST_LINE_SHARE * float(np.hypot(height, width)))
-    holes = np.zeros((height, width), np.bool_)
-    spots: list[tuple[int, int, float]] = []
     margin = min(4 * most_px + 64, _BAND_ROWS // 4)
     for start in range(0, height, _BAND_ROWS):
         top, stop = max(0, start - margin), min(height, start + _BAND_ROWS + margin)
-        band = page.with_pixels(page.pixels[top:stop])
         for spot in find_spots(
-            lightness(band),
+            lightness(picture.rows(top, stop)),
             threshold_sigmas=rule.threshold_sigmas,
             most_px=most_px,
             most_line_px=most_line_px,
             polarity=rule.polarity,
         ):
-            if not start <= top + spot.y0 < start + _BAND_ROWS:
-                continue  # what begins in the margin is another band's
-            spots.append(_mark(holes, spot, top))
-    scratches = find_scratches(row_means(page), threshold_sigmas=rule.threshold_sigmas, polarity=rule.polarity)
-    for scratch in scratches:
-        holes[scratch.pixels(height, width)] = True
-    _leave_unseen_out(page, traits, holes)
-    missing = _not_a_number(page)
-    holes |= missing
-    where = places(holes)
-    return Damage(where, _named(where, spots, scratches, missing))
+            if start <= top + spot.y0 < start + _BAND_ROWS:  # what begins in the margin is another band's
+                yield top, spot
 
 
-def _mark(holes: Holes, spot: Spot, top: int) -> tuple[int, int, float]:
+def _mark(holes: Holes, spot: Spot, top: int) -> Mark:
     """Marks a spot; one of its pixels, and its score."""
     y0 = top + spot.y0
     there = spot.there[: holes.shape[0] - y0]
     holes[y0 : y0 + there.shape[0], spot.x0 : spot.x0 + there.shape[1]] |= there
-    y, x = np.unravel_index(int(there.argmax()), there.shape)
-    return y0 + int(y), spot.x0 + int(x), spot.score
+    return mark_of(spot, top)
 
 
-def _leave_unseen_out(page: Image, traits: Traits, holes: Holes) -> None:
+def mark_of(spot: Spot, top: int) -> Mark:
+    """Row, column and score of a spot that was found in a band beginning at row `top`."""
+    y, x = np.unravel_index(int(spot.there.argmax()), spot.there.shape)
+    return top + spot.y0 + int(y), spot.x0 + int(x), spot.score
+
+
+def leave_unseen_out(page: Image, traits: Traits, holes: Holes) -> None:
+    """Takes what lies under alpha = 0 out of `holes`, in place."""
     at = page.alpha_channel
     if at is not None and traits.alpha in (AlphaUse.CUTOUT, AlphaUse.BLEND):
         holes &= page.pixels[..., at] > 0
@@ -97,25 +116,30 @@ def _not_a_number(page: Image) -> Holes:
     return missing
 
 
-def _named(
-    where: Places, spots: list[tuple[int, int, float]], scratches: tuple[Scratch, ...], missing: Holes
+def named(
+    where: Places,
+    spots: Sequence[Mark],
+    scratches: Sequence[tuple[float, At]],
+    missing: Holes | None,
+    size: tuple[int, int],
 ) -> tuple[Blob, ...]:
-    """A kind and a score for each place."""
-    height, width = where.labels.shape
+    """A kind and a score for each place.  `scratches`: score and pixels of each; `size` (H, W): of the whole picture,
+    of which `where` may be a part: then all else counts from that part's first row."""
     scores: list[float | None] = [None] * len(where)
     known: dict[int, str] = {}
     for y, x, score in spots:
         at = int(where.labels[y, x]) - 1
         if at >= 0:
             scores[at] = max(score, scores[at] or 0.0)
-    for scratch in scratches:
-        for label in np.unique(where.labels[scratch.pixels(height, width)]).tolist():
+    for score, pixels in scratches:
+        for label in np.unique(where.labels[pixels]).tolist():
             if label:
                 known[label - 1] = "scratch"
-                scores[label - 1] = max(scratch.score, scores[label - 1] or 0.0)
-    for label in np.unique(where.labels[missing]).tolist():
-        known.setdefault(label - 1, "not a number")
-    dust_px, crack_px = _DUST_SHARE * height, _CRACK_SHARE * float(np.hypot(height, width))
+                scores[label - 1] = max(score, scores[label - 1] or 0.0)
+    if missing is not None:
+        for label in np.unique(where.labels[missing]).tolist():
+            known.setdefault(label - 1, "not a number")
+    dust_px, crack_px = _DUST_SHARE * size[0], _CRACK_SHARE * float(np.hypot(*size))
     blobs = []
     for k, (box, area) in enumerate(zip(where.boxes, where.areas_px, strict=True)):
         there = where.labels[box.y0 : box.y1, box.x0 : box.x1] == k + 1

@@ -16,7 +16,7 @@ from restore.image import Image, Pixels
 from restore.recipe import FindHoles, HolesFrom
 from restore.traits import Traits
 
-_MUCH = 0.03
+MUCH = 0.03
 """Of a picture; dust, dirt and hairs cover 1.3 % of a dirty 35 mm frame (mean of FilmDamageSimulator's ten scans)."""
 
 
@@ -55,8 +55,12 @@ def find(
 
 
 def _warning(holes: Holes, count: int) -> tuple[str, ...]:
-    share = np.count_nonzero(holes) / holes.size
-    if share <= _MUCH:
+    return warning(np.count_nonzero(holes) / holes.size, count)
+
+
+def warning(share: float, count: int) -> tuple[str, ...]:
+    """What a person should know where `count` places, `share` of a picture, were found in it."""
+    if share <= MUCH:
         return ()
     told = f"{count} places found, {share:.1%} of the picture, more than dirty film has"
     return (f"{told}: look at the masks (--save-masks), or raise the threshold",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -94,23 +95,47 @@ def one_kind(holes: Holes, page: Image, kind: str, notes: tuple[str, ...] = ()) 
     return Found(holes, where.labels, blobs, page, np.zeros_like(holes), (), notes)
 
 
+@dataclass(frozen=True)
+class Mark:
+    """What is known of one hole before it grew."""
+
+    y: int
+    x: int
+    """One of its pixels."""
+    area_px: int
+    kind: str
+    score: float | None
+
+
+def marks_of(before: Places, blobs: tuple[Blob, ...]) -> list[Mark]:
+    """One for each of `blobs`, which belong to `before`'s places."""
+    marks = []
+    for k, blob in enumerate(blobs):
+        box = before.boxes[k]
+        column = int(np.argmax(before.labels[box.y0, box.x0 : box.x1] == k + 1))
+        marks.append(Mark(box.y0, box.x0 + column, blob.area_px, blob.kind, blob.score))
+    return marks
+
+
+def told_by(marks: Iterable[Mark], after: Places) -> tuple[Blob, ...]:
+    """The places as blobs: each has the kind of the largest mark in it, and the highest score."""
+    kinds: list[str] = ["" for _ in after.boxes]
+    largest = [0] * len(after)
+    scores: list[float | None] = [None] * len(after)
+    for mark in marks:
+        now = int(after.labels[mark.y, mark.x]) - 1
+        if mark.area_px > largest[now]:
+            largest[now], kinds[now] = mark.area_px, mark.kind
+        if mark.score is not None:
+            scores[now] = max(mark.score, scores[now] or 0.0)
+    return tuple(Blob(after.boxes[i], after.areas_px[i], kinds[i], scores[i]) for i in range(len(after)))
+
+
 def carried_over(holes: Holes, before: Places, blobs: tuple[Blob, ...]) -> tuple[Labels, tuple[Blob, ...]]:
     """Labels and blobs of `holes`, which hold all of `before`'s places: each has the kind of the largest of `blobs`
     (one a place) in it, and the highest score."""
     after = places(holes)
-    kinds: list[str] = ["" for _ in after.boxes]
-    largest = [0] * len(after)
-    scores: list[float | None] = [None] * len(after)
-    for k, blob in enumerate(blobs):
-        box = before.boxes[k]
-        row = int(np.argmax(before.labels[box.y0, box.x0 : box.x1] == k + 1))
-        now = int(after.labels[box.y0, box.x0 + row]) - 1
-        if blob.area_px > largest[now]:
-            largest[now], kinds[now] = blob.area_px, blob.kind
-        if blob.score is not None:
-            scores[now] = max(blob.score, scores[now] or 0.0)
-    grown = tuple(Blob(after.boxes[i], after.areas_px[i], kinds[i], scores[i]) for i in range(len(after)))
-    return after.labels, grown
+    return after.labels, told_by(marks_of(before, blobs), after)
 
 
 def _bands(height: int) -> list[tuple[int, int]]:

@@ -18,6 +18,8 @@ _LEAST_CAP_PX = 3
 _MOST_CAP_PX = 16
 _BEYOND_PX = 4
 """Width of the ring, beyond the furthest growth, that says what the surroundings are like."""
+REACH_PX = _MOST_CAP_PX + _BEYOND_PX + 1
+"""As far as a hole grows, and looks, where nothing says by how much."""
 _LEAST_RING = 8
 """Fewer known pixels than this tell nothing."""
 _NOISE_FLOOR = 1.0 / 255.0

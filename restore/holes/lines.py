@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restore.holes.levels import Plane, lightness
-from restore.image import Image
+from restore.image import Banded
 from restore.recipe import Polarity
 
 _ROWS = 8
@@ -64,14 +64,14 @@ class Scratch:
         return rows[inside], columns[inside]
 
 
-def row_means(page: Image) -> Plane:
+def row_means(picture: Banded) -> Plane:
     """(H // 8, W): lightness, averaged over `_ROWS` rows each."""
-    count = page.height // _ROWS
-    means = np.empty((count, page.width), np.float32)
+    count, width = picture.height // _ROWS, picture.width
+    means = np.empty((count, width), np.float32)
     for first in range(0, count, _BAND):
         last = min(count, first + _BAND)
-        band = lightness(page.with_pixels(page.pixels[first * _ROWS : last * _ROWS]))
-        means[first:last] = band.reshape(last - first, _ROWS, page.width).mean(axis=1)
+        band = lightness(picture.rows(first * _ROWS, last * _ROWS))
+        means[first:last] = band.reshape(last - first, _ROWS, width).mean(axis=1)
     return means
 
 
@@ -127,10 +127,13 @@ def _standing_out(means: Plane, window: int) -> Plane:
     for first in range(0, means.shape[0], _BAND):  # a median makes a copy, `window` times as large
         windows = np.lib.stride_tricks.sliding_window_view(padded[first : first + _BAND], window, axis=1)
         above[first : first + _BAND] = means[first : first + _BAND] - np.median(windows, axis=2)
-    noise = cv2.blur(np.abs(above), (_NEAR_PX, 9), borderType=cv2.BORDER_REFLECT)
-    sigma = np.maximum(1.25 * noise, np.float32(_SIGMA_FLOOR))
-    clipped: Plane = np.clip(above / sigma, -_CLIP_SIGMAS, _CLIP_SIGMAS).astype(np.float32)
-    return clipped
+    del padded
+    sigma = np.asarray(cv2.blur(np.abs(above), (_NEAR_PX, 9), borderType=cv2.BORDER_REFLECT), np.float32)
+    sigma *= np.float32(1.25)
+    np.maximum(sigma, np.float32(_SIGMA_FLOOR), out=sigma)
+    above /= sigma
+    np.clip(above, -_CLIP_SIGMAS, _CLIP_SIGMAS, out=above)
+    return above
 
 
 def _spread(sums: Plane) -> Plane:

@@ -42,6 +42,8 @@ class Damaged:
     traits: Traits
     page_number: int
     """From 0."""
+    top: int = 0
+    """Where `page` is a band of rows of a larger picture: its first row there."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ class Inpainter:
             if self._step.grain is Grain.AUTO and not work.surface.is_normal:
                 for k, (blob, verdict) in enumerate(zip(found.blobs, verdicts, strict=True)):
                     if verdict is not EVEN:
-                        regrain(work.surface, found.labels, k + 1, blob.box)
+                        regrain(work.surface, found.labels, k + 1, blob.box, damaged.top)
             page = page.with_pixels(work.surface.canvas)
             network_px = work.filling.network_px
         return Repaired(

@@ -62,8 +62,11 @@ class _Fine:
     usable: Flags
 
 
-def regrain(surface: Surface, labels: Labels, label: int, own_box: Box) -> None:
-    """Add to the hole `labels` == `label`, inside `own_box` and filled, what grain it lacks."""
+def regrain(surface: Surface, labels: Labels, label: int, own_box: Box, top: int = 0) -> None:
+    """Add to the hole `labels` == `label`, inside `own_box` and filled, what grain it lacks.
+
+    `top`: where the surface is a band of rows, its first row in the picture.
+    """
     reach = _REACH_PX
     box = surface.clamp(Box(own_box.y0 - reach, own_box.x0 - reach, own_box.y1 + reach, own_box.x1 + reach))
     own = np.zeros((box.height, box.width), np.bool_)
@@ -77,7 +80,8 @@ def regrain(surface: Surface, labels: Labels, label: int, own_box: Box) -> None:
     squares = _squares(_fine(values, clean), values)
     if squares is None or fill.usable.sum() < _LEAST_PIXELS:
         return
-    seed = zlib.crc32(values[clean].tobytes(), zlib.crc32(repr(own_box).encode()))
+    place = Box(top + own_box.y0, own_box.x0, top + own_box.y1, own_box.x1)
+    seed = zlib.crc32(values[clean].tobytes(), zlib.crc32(repr(place).encode()))
     least = max(_QUANTA * surface.quantum, _LEAST_SIGMA)
     missing = _missing(squares, fill, values, own, least, np.random.default_rng(seed))
     if missing is not None:

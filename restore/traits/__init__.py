@@ -45,25 +45,25 @@ def classify(image: Image, name: str, rules: TraitRules) -> Traits:
     Reads strips of colour (and the whole alpha channel) in the file's own type; never fails on odd sizes: what can't
     be told is taken as plain colour that doesn't repeat.
     """
-    color = _channels(image, image.color_channels)
+    color = channels_of(image, image.color_channels)
     alpha_at = image.alpha_channel
     alpha = None if alpha_at is None else image.pixels[..., alpha_at]
     vectors = normal_evidence(color, name)
     use = _alpha_use(color, alpha, is_normal=vectors is not None)
     if use.use is AlphaUse.PACKED and alpha_at is not None:  # two pictures: both must go on across the seam
-        seen, opacity = _channels(image, (*image.color_channels, alpha_at)), None
+        seen, opacity = channels_of(image, (*image.color_channels, alpha_at)), None
     else:
         seen, opacity = color, alpha if use.use in (AlphaUse.CUTOUT, AlphaUse.BLEND) else None
     wraps, wrap_reason = _wraps(seen, opacity, rules.wrap)
-    grey = _is_grey(color)
+    grey = is_grey(color)
     content = Content.COLOR if vectors is None else Content.NORMAL
     reasons = [f"normal map: {vectors}"] if vectors is not None else []
     reasons += [wrap_reason, use.because] + (["grey"] if grey else [])
     return Traits(content, use.use, wraps, grey, "; ".join(reasons))
 
 
-def _channels(image: Image, indices: tuple[int, ...]) -> Pixels:
-    """Those channels, as a view where they lie side by side from the first."""
+def channels_of(image: Image, indices: tuple[int, ...]) -> Pixels:
+    """(H, W, C): those channels, as a view where they lie side by side from the first."""
     if indices == tuple(range(len(indices))):
         return image.pixels[..., : len(indices)]
     return image.pixels[..., list(indices)]
@@ -91,7 +91,8 @@ def _words(axis: str, seam: Seam) -> str:
     return f"not along {axis}: {seam.refusal}"
 
 
-def _is_grey(color: Pixels) -> bool:
+def is_grey(color: Pixels) -> bool:
+    """Whether (H, W, C) has one channel, or three that are equal in every pixel."""
     if color.shape[2] == 1:
         return True
     for start in range(0, color.shape[0], 64):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
@@ -52,31 +54,51 @@ def classify_alpha(color: Pixels, alpha: Pixels | None) -> AlphaFacts:
         return AlphaFacts(AlphaUse.NONE, "no alpha channel")
     low, high = alpha.min(), alpha.max()
     if not low < high:
+        return alpha_facts(low, high, [], only_ends=True, top=top_of(alpha))
+    top = top_of(alpha)
+    bands = ((color[rows], alpha[rows]) for rows in sampled_rows(color.shape[0]))
+    only_ends = bool(np.count_nonzero(alpha == 0) + np.count_nonzero(alpha == top) == alpha.size)
+    return alpha_facts(low, high, bands, only_ends=only_ends, top=top)
+
+
+def top_of(alpha: Pixels) -> float:
+    """What stands for opaque."""
+    return float(np.iinfo(alpha.dtype).max) if np.issubdtype(alpha.dtype, np.integer) else 1.0
+
+
+def sampled_rows(height: int) -> list[slice]:
+    """Which bands of rows tell whether alpha is data."""
+    starts = np.unique(np.linspace(0, max(0, height - _BAND_ROWS), _SAMPLE_BANDS).astype(int))
+    return [slice(int(start), int(start) + _BAND_ROWS) for start in starts]
+
+
+def alpha_facts(
+    low: Any, high: Any, bands: Iterable[tuple[Pixels, Pixels]], *, only_ends: bool, top: float
+) -> AlphaFacts:
+    """`low`, `high`: least and largest alpha; `bands`: colour and alpha of `sampled_rows`; `only_ends`: whether none
+    lies between 0 and `top`."""
+    if not low < high:
         return AlphaFacts(AlphaUse.CONSTANT, f"alpha is {low} everywhere")
-    top = np.iinfo(alpha.dtype).max if np.issubdtype(alpha.dtype, np.integer) else 1.0
-    packed = _packed(color, alpha, float(top))
+    packed = _packed(bands, top)
     if packed is not None:
         return AlphaFacts(AlphaUse.PACKED, packed)
-    if np.count_nonzero(alpha == 0) + np.count_nonzero(alpha == top) == alpha.size:
+    if only_ends:
         return AlphaFacts(AlphaUse.CUTOUT, "alpha is only 0 or full")
     return AlphaFacts(AlphaUse.BLEND, f"alpha runs from {low} to {high}")
 
 
-def _packed(color: Pixels, alpha: Pixels, top: float) -> str | None:
+def _packed(bands: Iterable[tuple[Pixels, Pixels]], top: float) -> str | None:
     """Why alpha can't be opacity, or None."""
     hidden: list[float] = []
     seen: list[float] = []
     across: list[float] = []
     clear_count = 0
     looked_at = 0
-    height = color.shape[0]
-    starts = np.unique(np.linspace(0, max(0, height - _BAND_ROWS), _SAMPLE_BANDS).astype(int))
-    for start in starts:
-        rows = slice(int(start), int(start) + _BAND_ROWS)
-        clear = alpha[rows] <= _CLEAR * top
+    for color, alpha in bands:
+        clear = alpha <= _CLEAR * top
         clear_count += int(np.count_nonzero(clear))
         looked_at += clear.size
-        band = color[rows].astype(np.float32) @ np.full(color.shape[2], 1.0 / color.shape[2], np.float32)
+        band = color.astype(np.float32) @ np.full(color.shape[2], 1.0 / color.shape[2], np.float32)
         for axis in (0, 1):
             step = np.abs(np.diff(band, axis=axis))
             a, b = (clear[:-1], clear[1:]) if axis == 0 else (clear[:, :-1], clear[:, 1:])

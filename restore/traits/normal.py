@@ -11,7 +11,7 @@ from restore.image import Pixels
 
 _NAME = re.compile(r"(?:^|[^a-z])(?:n|nm|nrm|norm|normal|normals|normalmap|nor)(?=$|[^a-z])|normal(?:s|map)?\d*$")
 _BUMP_NAME = re.compile(r"bump(?:map)?\d*$|(?:^|[^a-z])(?:ddn|local|bump)(?=$|[^a-z])")
-_SAMPLE_SIDE = 256
+SAMPLE_SIDE = 256
 
 
 def normal_evidence(color: Pixels, name: str) -> str | None:
@@ -53,8 +53,8 @@ def _two_channel_evidence(vectors: NDArray[np.float32], named: bool) -> str | No
 
 
 def _sample_vectors(color: Pixels) -> NDArray[np.float32]:
-    step_y = max(1, color.shape[0] // _SAMPLE_SIDE)
-    step_x = max(1, color.shape[1] // _SAMPLE_SIDE)
+    step_y = max(1, color.shape[0] // SAMPLE_SIDE)
+    step_x = max(1, color.shape[1] // SAMPLE_SIDE)
     sample = color[::step_y, ::step_x].reshape(-1, 3).astype(np.float32)
     top = float(np.iinfo(color.dtype).max) if np.issubdtype(color.dtype, np.integer) else 1.0
     vectors: NDArray[np.float32] = np.nan_to_num(sample / top * 2.0 - 1.0, nan=0.0, posinf=9.0, neginf=-9.0)
