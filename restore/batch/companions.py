@@ -118,7 +118,12 @@ def _told(pairing: Pairing, found: Found, root: Path, word: str, options: RunOpt
     wanted = set(images)
     of = {one.picture: (one.mask, one.because) for one in pairing.pairs if one.picture in wanted}
     failing = tuple(
-        Problem(picture, f"it can't be told which {word} is its own ({one.because}): {examples(one.masks)}")
+        Problem(
+            picture,
+            f"it can't be told which {word} is its own ({one.because}): {examples(one.masks)}: keep one of them"
+            if len(one.masks) > 1
+            else f"{examples(one.masks)} fits {examples(one.pictures)} alike ({one.because}): give each its own {word}",
+        )
         for one in pairing.ambiguous
         for picture in one.pictures
         if picture in wanted

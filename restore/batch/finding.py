@@ -23,7 +23,7 @@ def find_in(
     A mask of several pages says it page by page; one of a single page is the first page's.  An infrared page is looked
     at for the page before it.  Raises ImageError where the mask can't be used.
     """
-    beside = _companion(job, decoder, document)
+    beside = _companion(job, decoder, document, rule)
     found: list[Found | None] = []
     notes: list[str] = []
     for number, (page, kind) in enumerate(zip(document.pages, traits, strict=True)):
@@ -41,6 +41,8 @@ def find_in(
         one = find(page, rule, kind, marked=marked, infrared=infrared)
         found.append(one)
         notes += one.notes
+    if rule.source is HolesFrom.MASKS and beside and len(beside) != len(document.pages):
+        notes.append(_pages_differ(len(beside), len(document.pages)))
     return tuple(found), tuple(dict.fromkeys(notes))
 
 
@@ -65,6 +67,11 @@ def _is_searched(number: int, document: Document, rule: FindHoles, beside: tuple
     return rule.ir_channel is None or number == 0 or document.pages[number].stored == document.first.stored
 
 
+def _pages_differ(of_mask: int, of_picture: int) -> str:
+    left = "the later ones are not looked at" if of_mask > of_picture else "the later ones stay as they are"
+    return f"its mask has {of_mask} page{'s' if of_mask > 1 else ''} and the picture {of_picture}: {left}"
+
+
 def _page(document: Document, number: int) -> Image:
     """The infrared page, counted from 1."""
     if not 1 < number <= len(document.pages):
@@ -75,7 +82,7 @@ def _page(document: Document, number: int) -> Image:
     return document.pages[number - 1]
 
 
-def _companion(job: Job, decoder: Decoder, document: Document) -> tuple[Image, ...]:
+def _companion(job: Job, decoder: Decoder, document: Document, rule: FindHoles) -> tuple[Image, ...]:
     """The pages of the mask or infrared file; of a cube map, its faces."""
     if job.companion is None:
         return ()
@@ -84,7 +91,8 @@ def _companion(job: Job, decoder: Decoder, document: Document) -> tuple[Image, .
         read = decoder.read(place.source)
     except ImageError as error:
         what = without_place(str(error), place.source, place.relative)
-        raise ImageError(f"its {printable(place.relative)} can't be read: {what}") from error
+        word = "mask" if rule.source is HolesFrom.MASKS else "infrared file"
+        raise ImageError(f"its {word} {printable(place.relative)} can't be read: {what}") from error
     strip = document.arrangement is Arrangement.CUBE_STRIP and read.arrangement is not Arrangement.CUBE_STRIP
     if strip and len(read.pages) == 1 and read.first.height == 6 * document.first.height:
         side = document.first.height

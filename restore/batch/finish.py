@@ -15,7 +15,7 @@ from restore.batch.fsops import OutputRoot, digest_of
 from restore.batch.job import Failed, Job, Result, Skipped, Staged
 from restore.batch.journal import Journal
 from restore.batch.ledger import Ledger
-from restore.batch.repairs import planes_of, repair_facts, storable, touched_planes
+from restore.batch.repairs import last_bit_note, planes_of, repair_facts, storable, touched_planes
 from restore.batch.stage import stage, stage_copy, stage_in_place, stage_patches
 from restore.batch.work import Read, Work
 from restore.color import drift
@@ -96,6 +96,8 @@ class Finisher:
             return stage_patches(self._patches(work), job, facts, self.output)
         exact = facts.repair is not None and facts.repair.untouched_sha256 is not None
         touched = planes_of(work) if exact else None
+        if exact:
+            facts = replace(facts, notes=(*facts.notes, *last_bit_note(result)))
         if touched is not None and job.changes_in_place:
             staged = stage_in_place(source, result, job, facts, self.output, decoder, touched)
         else:

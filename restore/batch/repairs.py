@@ -77,6 +77,21 @@ def _storable(page: Image, touched: Touched) -> Image:
     return page.with_pixels(pixels)
 
 
+def last_bit_note(document: Document) -> tuple[str, ...]:
+    """What a person should know where untouched colour can't be proved to the last bit of the stored number.
+
+    Integers divided by alpha and multiplied again are the same; of a float and its quotient, not always.
+    """
+    for page in document.pages:
+        at = page.alpha_channel
+        if page.stored.alpha is not Alpha.PREMULTIPLIED or at is None or page.pixels.dtype.kind != "f":
+            continue
+        alpha = page.pixels[..., at]
+        if ((alpha > 0) & (alpha < 1)).any():
+            return ("colour is stored times alpha: where alpha is partial, its last bit may change outside repairs",)
+    return ()
+
+
 def repair_facts(work: Work, *, exact: bool) -> RepairFacts:
     """What the journal keeps.  `exact`: the file will hold every other pixel bit for bit."""
     touched = planes_of(work)

@@ -323,6 +323,44 @@ def test_light_above_one_nan_and_premultiplied_alpha_survive_in_exr(
     assert np.isfinite(after[holes]).all()
 
 
+@pytest.mark.parametrize("kind", ["half", "float"])
+def test_floats_under_partial_alpha_are_said_to_be_the_source_s_but_for_their_last_bit(
+    tmp_path: Path, inpaint: Inpaint, kind: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    pixels = np.random.default_rng(4).random((40, 50, 4), np.float32)
+    for name, alpha in (("partial", pixels[..., 3]), ("opaque", np.ones((40, 50), np.float32))):
+        pixels[..., 3] = alpha
+        output = OpenImageIO.ImageOutput.create("a.exr")
+        output.open(str(tmp_path / "in" / f"{name}.exr"), OpenImageIO.ImageSpec(50, 40, 4, kind))
+        output.write_image(pixels)
+        output.close()
+    mask = save(tmp_path / "m.png", specks(8, 40, 50))
+    result = inpaint(tmp_path / "in", tmp_path / "out", "--masks", mask, "--grow", "0")
+    assert result.exit_code == 0, result.output
+    assert "last bit may change" in str(outcomes(result)["partial.exr"]["notes"])
+    assert "last bit" not in str(outcomes(result)["opaque.exr"]["notes"])
+    before, after = (
+        OpenImageIO.ImageInput.open(str(tmp_path / folder / "partial.exr")).read_image("float")
+        for folder in ("in", "out")
+    )
+    known = cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE) == 0
+    assert np.allclose(before[known], after[known], rtol=2.0**-10 if kind == "half" else 2.0**-22, atol=1e-7)
+
+
+def test_a_mask_with_fewer_pages_than_its_picture_says_which_pages_it_leaves(tmp_path: Path, inpaint: Inpaint) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    colour = painted(7, 40, 50, 3, np.uint16)
+    write_tiff(source / "a.tiff", colour, colour[..., 0], pages=True)
+    save(tmp_path / "m" / "a.png", specks(8, 40, 50))
+    result = inpaint(source, tmp_path / "out", "--masks", tmp_path / "m")
+    assert result.exit_code == 0, result.output
+    assert "its mask has 1 page and the picture 2" in str(outcomes(result)["a.tiff"]["notes"])
+    pages = [read(folder / "a.tiff").pages[1].pixels for folder in (source, tmp_path / "out")]
+    assert np.array_equal(*pages)
+
+
 def test_saved_masks_are_what_was_filled_and_a_corrected_one_is_never_replaced(
     tree: tuple[Path, Path], tmp_path: Path, inpaint: Inpaint
 ) -> None:
