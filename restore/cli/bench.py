@@ -43,6 +43,7 @@ def detect(
     lines: Lines = None,
     scratch: ScratchDepth = 0.1,
     seed: Seed = 1,
+    inpaint: film_options.InpaintModel = "pconv",
     fields: film_options.FieldsOption = film_options.FieldsWish.AUTO,
     input_colour: film_options.InputColourOption = film_options.ColourWish.AUTO,
     plan: film_options.PlanOption = None,
@@ -75,7 +76,7 @@ def detect(
         planted = (Scratch(0.37, scratch),) if scratch else ()
         planting = Planting(lines=lines, density=density, scratches=planted)
         reel = one.open(made.fields, decoder)
-        settings = FilmSettings(input_colour=made.colour, inpaint="pconv")
+        settings = FilmSettings(input_colour=made.colour, inpaint="" if inpaint == "off" else inpaint)
         score = bench(reel, made, settings, planting, stamps, seed, tools_for(settings, "cpu"))
     if as_json:
         console.say_json({"event": "bench", "path": one.label, "frames_used": [made.first, made.last], **asdict(score)})

@@ -40,13 +40,6 @@ UpscaleModel = Annotated[
         rich_help_panel=film_options.REPAIR,
     ),
 ]  # fmt: skip
-InpaintModel = Annotated[
-    str,
-    typer.Option(
-        "--inpaint", metavar="NAME|PATH|off", help="Network for what neighbouring frames can't fill.",
-        rich_help_panel=film_options.REPAIR,
-    ),
-]  # fmt: skip
 Masks = Annotated[
     Path | None,
     typer.Option(
@@ -88,7 +81,7 @@ def film(
     polarity: film_options.PolarityOption = None,
     max_size: film_options.MaxSize = None,
     masks: Masks = None,
-    inpaint: InpaintModel = "pconv",
+    inpaint: film_options.InpaintModel = "pconv",
     upscale: UpscaleModel = None,
     scale: options.Scale = None,
     grain: Grain = film_options.GrainWish.KEEP,

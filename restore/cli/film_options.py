@@ -108,6 +108,13 @@ MaxSize = Annotated[
         rich_help_panel=REPAIR,
     ),
 ]  # fmt: skip
+InpaintModel = Annotated[
+    str,
+    typer.Option(
+        "--inpaint", metavar="NAME|PATH|off", help="Network for what neighbouring frames can't fill.",
+        rich_help_panel=REPAIR,
+    ),
+]  # fmt: skip
 Workers = Annotated[
     int | None,
     typer.Option(

@@ -9,6 +9,7 @@ With --json:
     restored path, frames, blobs, already_done, failed, faults, damage, joined, proved, notes
     scanned  path, frames, size, fields, fields_because, input_colour, shots, damage, notes (restore scan)
     mask     frame, places, error (restore detect)
+    undone   frame, blobs, left (restore undo OUT --frame N)
     end      exit_code
     error    message, exit_code
 """
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from restore.film.plan import Plan, Shot
     from restore.reels.run import Summary
     from restore.reels.state import State
+    from restore.reels.undo import FilmUndone
     from restore.reels.work import Work
 
 _FEW = 8
@@ -142,6 +144,14 @@ class FilmReport:
             console.say_json({"event": "mask", "frame": number, "places": places, "error": fault or None})
         elif fault:
             console.say(f"frame {number}: {visible(fault)}")
+
+    def on_undone(self, undone: FilmUndone) -> None:
+        if self._json:
+            blobs = {"frame": undone.frame, "blobs": list(undone.blobs), "left": undone.left}
+            console.say_json({"event": "undone", **blobs})
+            return
+        count = f"{len(undone.blobs)} repair{'s' if len(undone.blobs) != 1 else ''}"
+        console.say(f"frame {undone.frame}: {count} undone, {undone.left} left")
 
     def on_end(self, summaries: list[Summary]) -> ExitCode:
         """The exit code: some frames or segments failed, or none."""

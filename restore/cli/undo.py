@@ -13,7 +13,10 @@ from restore.errors import SetupError
 from restore.report.visible import visible
 
 Output = Annotated[Path, typer.Argument(metavar="OUT", help="The output of a run.")]
-File = Annotated[Path, typer.Argument(metavar="FILE", help="One of its results, as it is called inside OUT.")]
+File = Annotated[
+    Path | None, typer.Argument(metavar="FILE", help="One of its results, as it is called inside OUT; not for film.")
+]
+FrameOption = Annotated[int | None, typer.Option("--frame", metavar="N", help="Of film: the frame's number.")]
 Blobs = Annotated[
     list[int] | None,
     typer.Option("--blob", min=0, metavar="K", show_default="all", help="Only this repair. Repeatable."),
@@ -23,13 +26,19 @@ PageOption = Annotated[int, typer.Option("--page", min=1, metavar="N", help="The
 
 def undo(
     target: Output,
-    file: File,
+    file: File = None,
+    frame: FrameOption = None,
     blob: Blobs = None,
     page: PageOption = 1,
     state: options.State = None,
     as_json: options.Json = False,
 ) -> None:
     """Take repairs off one result: the source's own pixels come back under them, everything else stays."""
+    if frame is not None:
+        _undo_film(target, file, frame, blob, state, as_json=as_json)
+        return
+    if file is None:
+        raise SetupError("FILE is missing: name one of OUT's pictures, or for film --frame N")
     from restore.batch.journal import open_places
     from restore.batch.places import find_output
     from restore.batch.run import versions
@@ -48,6 +57,25 @@ def undo(
     console.say(
         f"{visible(str(file))}: {counted(undone.blobs, 'repair')} undone ({undone.pixels:,} px), {undone.left} left"
     )
+
+
+def _undo_film(
+    target: Path, file: Path | None, frame: int, blob: list[int] | None, state: Path | None, *, as_json: bool
+) -> None:
+    from restore.cli.film_report import FilmReport
+    from restore.reels.state import known_states
+    from restore.reels.undo import blob_is_in, undo_frame
+
+    if file is not None:
+        raise SetupError(f"{file}: for film, name OUT and --frame N only")
+    places = [one for one in known_states(target, state) if blob_is_in(one, frame)]
+    if len(places) != 1:
+        what = "no reel" if not places else f"{len(places)} reels"
+        raise SetupError(f"{target}: {what} in it with a frame {frame}")
+    with FilmReport(as_json=as_json) as report:
+        undone = undo_frame(places[0], frame, blob, 1, report)
+        report.on_undone(undone)
+    raise typer.Exit(report.on_end([undone.summary]))
 
 
 def _inside(target: Path, file: Path) -> Path:

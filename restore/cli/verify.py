@@ -13,6 +13,7 @@ from restore.report.visible import visible
 
 if TYPE_CHECKING:
     from restore.batch.verify import Verdict
+    from restore.reels.state import State
 
 Results = Annotated[Path, typer.Argument(metavar="OUT", help="The output of a run, or one of its results.")]
 AgainstSource = Annotated[
@@ -31,9 +32,12 @@ def verify(
     from restore.batch.places import find_output
     from restore.batch.verify import unknown_files, verify
     from restore.formats import Decoder
+    from restore.reels.state import states_at
 
     if source is not None and not source.exists():
         raise SetupError(f"{source}: no such file or folder: give the IN of the run")
+    if places_of_film := states_at(target, state):
+        raise typer.Exit(_verify_film(places_of_film, source, as_json=as_json))
     places, name = find_output(target, state)
     only = None if name is None else Path(name)
     verdicts = []
@@ -45,6 +49,36 @@ def verify(
     failed = sum(bool(one.problems) for one in verdicts)
     _sum_up(verdicts, failed, unknown, as_json=as_json)
     raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.OK)
+
+
+def _verify_film(states: tuple[State, ...], source: Path | None, *, as_json: bool) -> ExitCode:
+    from restore.formats import Decoder
+    from restore.reels.source import sources_in
+    from restore.reels.verify import verify_reel
+
+    sources = {} if source is None else {one.key: one for one in sources_in(source)}
+    failed = frames = proved = 0
+    with Decoder() as decoder:
+        for state in states:
+            original = sources.get(state.root.name) if len(states) > 1 else next(iter(sources.values()), None)
+            for one in verify_reel(state, original, decoder):
+                count = one.last - one.first + 1
+                frames += count
+                failed += bool(one.problems)
+                proved += count * (one.untouched and not one.problems)
+                if as_json:
+                    stretch = {"path": one.label, "frames": [one.first, one.last], "untouched": one.untouched}
+                    console.say_json({"event": "verdict", **stretch, "problems": list(one.problems)})
+                else:
+                    console.say(
+                        f"differs  {visible(one.label)} {one.first}-{one.last}: {visible(p)}" for p in one.problems
+                    )
+    if as_json:
+        console.say_json({"event": "verified", "failed": failed, "frames": frames, "untouched": proved})
+    else:
+        console.say(f"{proved} of {frames} frames with every sample outside the repairs as in the source")
+        console.say(f"{failed} segments not as made" if failed else "all as made")
+    return ExitCode.SOME_FAILED if failed else ExitCode.OK
 
 
 def _show(verdict: Verdict, *, as_json: bool) -> None:

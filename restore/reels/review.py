@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from restore.errors import ImageError
 from restore.film.native import Holes, Working, native_of, working_of
-from restore.film.reel import Fault, FilmFrame
+from restore.film.reel import FilmFrame, Reel
 from restore.film.scan import clip_reel, untreated
 from restore.film.segments import Segment
 from restore.film.tones import Tones
@@ -30,6 +30,7 @@ Shown = NDArray[np.uint8]
 MOST_FRAMES = 48
 """Pages of whole frames: those with the most repaired pixels, and spread over the reel."""
 LEAST_CERTAIN = 50
+_NEAR_FRAMES = 16
 _CELL_PX = 96
 _AROUND_PX = 12
 _COLUMNS = 5
@@ -128,26 +129,51 @@ def _frames(work: Work, state: State) -> Iterator[tuple[int, int, patches.Patche
 
 
 def _pairs(work: Work, numbers: list[int]) -> Iterator[tuple[int, Working, Working]]:
-    """(number, source, result) of frames, as working pictures."""
+    """(number, source, result) of frames, as working pictures; those that can't be had are left out."""
     with Decoder() as decoder:
         reel = work.source.open(work.plan.fields, decoder)
         if work.is_video:
             clip, known = video_process.look(work.target)
             result = clip_reel(clip, known, untreated(known.frames))
-            for number in numbers:
-                before = next(reel.read(number - work.origin, number - work.origin + 1))
-                after = next(result.read(number - work.plan.first, number - work.plan.first + 1))
-                if isinstance(before, FilmFrame) and isinstance(after, FilmFrame):
-                    yield number, before.working, after.working
-            return
-        frames = work.source.frames
-        assert frames is not None
-        for number in numbers:
-            before = next(reel.read(number - work.origin, number - work.origin + 1))
-            if isinstance(before, Fault):
-                continue
-            path = work.target / frames.path(number).name
-            yield number, before.working, working_of(native_of(path, decoder))
+        for group in _together(numbers):
+            befores = _working(reel, work.origin, group)
+            video = work.is_video
+            afters = _working(result, work.plan.first, group) if video else _written(work, group, decoder)
+            for number in group:
+                if number in befores and number in afters:
+                    yield number, befores[number], afters[number]
+
+
+def _together(numbers: list[int]) -> list[list[int]]:
+    """Groups of frames that are read in one go."""
+    groups: list[list[int]] = []
+    for number in numbers:
+        if groups and number - groups[-1][-1] <= _NEAR_FRAMES and len(groups[-1]) < _NEAR_FRAMES:
+            groups[-1].append(number)
+        else:
+            groups.append([number])
+    return groups
+
+
+def _working(reel: Reel, origin: int, numbers: list[int]) -> dict[int, Working]:
+    wanted = set(numbers)
+    found = {}
+    for position, item in enumerate(reel.read(numbers[0] - origin, numbers[-1] + 1 - origin), numbers[0]):
+        if position in wanted and isinstance(item, FilmFrame):
+            found[position] = item.working
+    return found
+
+
+def _written(work: Work, numbers: list[int], decoder: Decoder) -> dict[int, Working]:
+    frames = work.source.frames
+    assert frames is not None
+    found = {}
+    for number in numbers:
+        try:
+            found[number] = working_of(native_of(work.target / frames.path(number).name, decoder))
+        except ImageError:
+            continue
+    return found
 
 
 def _side_by_side(old: Shown, holes: Holes, new: Shown) -> Shown:
