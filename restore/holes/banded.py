@@ -22,7 +22,7 @@ from restore.holes.key import clear_alpha, key_colour
 from restore.holes.lines import Scratch, find_scratches, row_means
 from restore.holes.lint import RIM_PX, Counts, Doubt, count, count_doubts
 from restore.holes.marked import reading_of
-from restore.holes.parts import Parted
+from restore.holes.parts import BAND_ROWS, Parted
 from restore.image import Banded, Image
 from restore.recipe import FindHoles, HolesFrom
 from restore.traits import AlphaUse, Traits
@@ -61,10 +61,12 @@ class BandedFound:
         return Found(holes, table[where.labels], tuple(blobs[k] for k in chosen), page, np.zeros_like(holes))
 
 
-def find_in_bands(picture: Banded, rule: FindHoles, traits: Traits, *, marked: Banded | None = None) -> BandedFound:
+def find_in_bands(
+    picture: Banded, rule: FindHoles, traits: Traits, *, marked: Banded | None = None, band_rows: int = BAND_ROWS
+) -> BandedFound:
     """The holes of `picture`, grown as `rule` says: those that `find` finds in a whole one.
 
-    `marked` is the mask picture (MASKS).  Raises ImageError as `find` does.
+    `marked` is the mask picture (MASKS); `band_rows`: how many rows are grown at once.  Raises as `find`.
     """
     holes = BitPlane(picture.height, picture.width)
     notes: tuple[str, ...] = ()
@@ -72,22 +74,22 @@ def find_in_bands(picture: Banded, rule: FindHoles, traits: Traits, *, marked: B
         case HolesFrom.MASKS:
             if marked is None:
                 raise ValueError("holes from masks need the mask picture")
-            doubts = _read_mask(marked, holes, invert=rule.invert)
-            return replace(_grown(picture, holes, rule.grow_px, traits, _OneKind("mask")), doubts=doubts)
+            doubts = read_mask(marked, holes, invert=rule.invert)
+            return replace(_grown(picture, holes, rule.grow_px, traits, _OneKind("mask"), band_rows), doubts=doubts)
         case HolesFrom.ALPHA:
             for top, band in picture.bands(_READ_ROWS):
                 rows, notes = clear_alpha(band)
                 holes.put(top, rows)
-            return replace(_grown(picture, holes, rule.grow_px or 0, traits, _OneKind("alpha")), notes=notes)
+            return replace(_grown(picture, holes, rule.grow_px or 0, traits, _OneKind("alpha"), band_rows), notes=notes)
         case HolesFrom.KEY:
             if rule.key_rgb is None:
                 raise ValueError("holes by a colour key need key_rgb")
             for top, band in picture.bands(_READ_ROWS):
                 rows, notes = key_colour(band, rule.key_rgb, rule.key_tolerance)
                 holes.put(top, rows)
-            return replace(_grown(picture, holes, rule.grow_px or 0, traits, _OneKind("key")), notes=notes)
+            return replace(_grown(picture, holes, rule.grow_px or 0, traits, _OneKind("key"), band_rows), notes=notes)
         case HolesFrom.AUTO:
-            found = _grown(picture, holes, rule.grow_px, traits, _damage(picture, holes, rule, traits))
+            found = _grown(picture, holes, rule.grow_px, traits, _damage(picture, holes, rule, traits), band_rows)
             share = found.holes.count() / (picture.height * picture.width)
             return found if share <= MUCH else replace(found, notes=warning(share, _count(found.parted)))
         case HolesFrom.INFRARED:
@@ -96,15 +98,16 @@ def find_in_bands(picture: Banded, rule: FindHoles, traits: Traits, *, marked: B
             )
 
 
-def _read_mask(marked: Banded, holes: BitPlane, *, invert: bool) -> tuple[Doubt, ...]:
-    """Reads a mask into `holes`; what is doubtful about it."""
+def read_mask(marked: Banded, holes: BitPlane | None, *, invert: bool) -> tuple[Doubt, ...]:
+    """Reads a mask into `holes`, if given; what is doubtful about it, size apart."""
     reading = reading_of(lambda: (band for _, band in marked.bands(_READ_ROWS)))
     counts = Counts()
     for top in range(0, marked.height, _READ_ROWS):
         stop = min(top + _READ_ROWS, marked.height)
         first, last = max(0, top - RIM_PX), min(marked.height, stop + RIM_PX)
         marks = reading.marks(marked.rows(first, last), invert=invert)
-        holes.put(top, marks.holes[top - first : stop - first])
+        if holes is not None:
+            holes.put(top, marks.holes[top - first : stop - first])
         counts += count(marks, top - first, stop - first)
     return count_doubts(counts, reading, invert=invert)
 
@@ -157,11 +160,14 @@ def _damage(picture: Banded, holes: BitPlane, rule: FindHoles, traits: Traits) -
     return _Damage(picture, spots, scratches)
 
 
+_Kinds = _OneKind | _Damage
+
+
 def _grown(
-    picture: Banded, holes: BitPlane, grow_px: int | None, traits: Traits, kinds: _OneKind | _Damage
+    picture: Banded, holes: BitPlane, grow_px: int | None, traits: Traits, kinds: _Kinds, band_rows: int
 ) -> BandedFound:
     """`holes` grown, band by band, with what is known of each."""
-    before = Parted(holes)
+    before = Parted(holes, band_rows)
     reach = REACH_PX if grow_px is None else grow_px + 1
     grown = BitPlane(holes.height, holes.width) if grow_px != 0 else holes
     marks: list[Mark] = []
@@ -179,7 +185,7 @@ def _grown(
         if grow_px != 0:
             after = grow(picture.rows(first, last), where, blobs, grow_px, traits.wraps)
             grown.put(top, after.holes[top - first : stop - first])
-    return BandedFound(Parted(grown) if grow_px != 0 else before, tuple(marks))
+    return BandedFound(Parted(grown, band_rows) if grow_px != 0 else before, tuple(marks))
 
 
 def _count(parted: Parted) -> int:

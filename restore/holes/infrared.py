@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restore.holes.align import align
-from restore.holes.divide import divide
-from restore.holes.found import Blob, Found, Places, places
+from restore.holes.divide import Divided, divide
+from restore.holes.found import Blob, Found, Holes, Places, places
 from restore.holes.grow import grow
 from restore.holes.levels import Plane, top_of
 from restore.holes.spots import usual
@@ -85,8 +85,23 @@ def find_infrared(page: Image, infrared: Pixels, rule: FindHoles, traits: Traits
         Blob(box, area, "infrared", kept.get((box, area))) for box, area in zip(left.boxes, left.areas_px, strict=True)
     )
     grown = grow(parted.page, left, left_blobs, rule.grow_px, traits.wraps)
+    divided = parted.divided & ~grown.holes
     return Found(
-        grown.holes, grown.labels, grown.blobs, parted.page, parted.divided & ~grown.holes, parted.blobs, notes
+        grown.holes, grown.labels, grown.blobs, parted.page, divided, _divided_blobs(divided, parted, where), notes
+    )
+
+
+def _divided_blobs(divided: Holes, parted: Divided, where: Places) -> tuple[Blob, ...]:
+    """The places of `divided`: soft rims make neighbours one, and holes that grew have taken some away."""
+    now = places(divided)
+    scores: list[float | None] = [None] * len(now)
+    for blob, (box, label) in zip(parted.blobs, parted.places, strict=True):
+        there = where.labels[box.y0 : box.y1, box.x0 : box.x1] == label
+        for k in np.unique(now.labels[box.y0 : box.y1, box.x0 : box.x1][there]).tolist():
+            if k and blob.score is not None:
+                scores[k - 1] = max(blob.score, scores[k - 1] or 0.0)
+    return tuple(
+        Blob(box, area, "infrared", score) for box, area, score in zip(now.boxes, now.areas_px, scores, strict=True)
     )
 
 
