@@ -47,7 +47,8 @@ def undo(
     before = decoder.read(path)
     after = patches.undone(before, chosen)
     gone = [patch for patch in patches.patches if (patch.repair.page, patch.repair.blob) in chosen]
-    kept = replace(patches, patches=tuple(patch for patch in patches.patches if patch not in gone))
+    left = [patch for patch in patches.patches if (patch.repair.page, patch.repair.blob) not in chosen]
+    kept = replace(patches, patches=tuple(left))
     remaining = kept.touched()
     repair = facts_of([patch.repair for patch in kept.patches], remaining, untouched_digest(after, remaining))
     journal.begin_undo(record, versions)
@@ -109,14 +110,14 @@ def _known(journal: Journal, target: Path) -> tuple[Record, Patches]:
     return record, patches
 
 
-def _chosen(patches: Patches, blobs: Sequence[int] | None, page: int, target: Path) -> list[tuple[int, int]]:
+def _chosen(patches: Patches, blobs: Sequence[int] | None, page: int, target: Path) -> frozenset[tuple[int, int]]:
     there = [(patch.repair.page, patch.repair.blob) for patch in patches.patches]
     if not there:
         raise SetupError(f"{printable(target)}: all its repairs are undone already")
     if blobs is None:
-        return there
-    chosen = [(page, blob) for blob in dict.fromkeys(blobs)]
-    missing = [blob for _, blob in chosen if (page, blob) not in there]
+        return frozenset(there)
+    chosen = frozenset((page, blob) for blob in blobs)
+    missing = [blob for _, blob in sorted(chosen.difference(there))]
     if missing:
         known = [blob for number, blob in there if number == page]
         few = ", ".join(map(str, known[:10])) + (", ..." if len(known) > 10 else "")

@@ -69,19 +69,18 @@ class Patches:
     patches: tuple[Patch, ...]
     """In order of pages, then of blobs; no pixel belongs to two."""
 
-    def touched(self, without: Sequence[tuple[int, int]] = ()) -> tuple[Touched, ...]:
-        """The touched plane of every page, but for the repairs (page, blob) in `without`."""
+    def touched(self) -> tuple[Touched, ...]:
+        """The touched plane of every page."""
         planes = tuple(np.zeros((page.height, page.width), np.bool_) for page in self.pages)
         for patch in self.patches:
-            if (patch.repair.page, patch.repair.blob) not in without:
-                _window(planes[patch.repair.page], patch.repair.box)[patch.touched] = True
+            _window(planes[patch.repair.page], patch.repair.box)[patch.touched] = True
         return planes
 
     def applied(self, document: Document) -> Document:
         """`document` with every repair put on.  ImageError where it isn't of the size and kind they were made for."""
         return self._with(document, self.patches, lambda patch: patch.after)
 
-    def undone(self, document: Document, blobs: Sequence[tuple[int, int]] | None = None) -> Document:
+    def undone(self, document: Document, blobs: frozenset[tuple[int, int]] | None = None) -> Document:
         """`document` with the source's own pixels under the repairs (page, blob) in `blobs`; None: under all."""
         chosen = [p for p in self.patches if blobs is None or (p.repair.page, p.repair.blob) in blobs]
         return self._with(document, chosen, lambda patch: patch.before)

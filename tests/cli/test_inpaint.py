@@ -256,11 +256,14 @@ def test_alpha_and_colour_keys_tell_holes_too(tmp_path: Path, inpaint: Inpaint) 
     assert after[20:24, 3:9, :3].any()
 
 
+@pytest.mark.parametrize("through", [0.3, 0.75])
 @pytest.mark.parametrize("way", ["channel=3", "page=2", "suffix=_ir"])
-def test_infrared_sees_dirt_as_a_channel_a_page_or_a_file(tmp_path: Path, inpaint: Inpaint, way: str) -> None:
-    """16 bits; the infrared image itself comes back as it was."""
+def test_infrared_sees_dirt_as_a_channel_a_page_or_a_file(
+    tmp_path: Path, inpaint: Inpaint, way: str, through: float
+) -> None:
+    """16 bits; the infrared image itself comes back as it was; thin dirt is divided out, and what was can be undone."""
     rng, holes = np.random.default_rng(3), specks(6, 120, 140, 5) > 0
-    light = np.where(holes, 0.3, 1.0)
+    light = np.where(holes, through, 1.0)
     colour = (painted(7, 120, 140, 3, np.uint16) * 0.5 + 9000 + rng.normal(0, 150, (120, 140, 3))) * light[..., None]
     infrared = (50000 + rng.normal(0, 150, (120, 140))) * light
     colour, infrared = (plane.clip(0, 65535).astype(np.uint16) for plane in (colour, infrared))
@@ -282,6 +285,11 @@ def test_infrared_sees_dirt_as_a_channel_a_page_or_a_file(tmp_path: Path, inpain
     assert len(after.pages) == len(before.pages)
     assert np.array_equal(before.pages[-1].pixels[..., -1], after.pages[-1].pixels[..., -1]) or len(before.pages) == 1
     assert invoke("verify", tmp_path / "out", "--source", source).exit_code == 0
+    repair = outcomes(result)["a.tiff"]["repair"]
+    assert isinstance(repair, dict)
+    assert ("divided" in repair["fills"]) == (through > 0.5)
+    assert invoke("undo", tmp_path / "out", "a.tiff").exit_code == 0
+    assert np.array_equal(before.first.pixels, read(tmp_path / "out" / "a.tiff").first.pixels)
 
 
 def write_tiff(path: Path, colour: np.ndarray, infrared: np.ndarray, *, pages: bool) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from restore.errors import ImageError
 from restore.holes import Found, find
+from restore.holes.found import places
 from restore.image import Image, Stored, Transfer
 from restore.recipe import FindHoles, HolesFrom
 
@@ -73,6 +74,27 @@ def test_thin_dirt_is_divided_out_and_the_picture_comes_back(light: bool) -> Non
     after = np.abs(found.page.pixels[at].astype(float) - one.clean[at]).mean()
     assert after < 0.25 * before
     assert np.array_equal(found.page.pixels[~at & ~found.holes], one.page.pixels[~at & ~found.holes])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_is_divided_out_is_recorded_as_the_places_that_changed(seed: int) -> None:
+    """Soft rims of neighbours meet, so there may be fewer places than specks."""
+    rng = np.random.default_rng(seed)
+    through = np.ones((HEIGHT, WIDTH), np.float32)
+    for y, x in rng.integers(10, min(HEIGHT, WIDTH) - 10, (60, 2)).tolist():
+        for dx in (0, 7):
+            through = np.minimum(through, 1 - 0.25 * disc(HEIGHT, WIDTH, y, x + dx, 2.0))
+    colour = (calm(HEIGHT, WIDTH) * through[..., None] ** (1 / 2.2)).astype(np.float32)
+    infrared = (0.6 * through + rng.normal(scale=0.003, size=through.shape)).astype(np.float32)
+    page = image(as_type(colour, np.uint16))
+    found = find(page, RULE, PLAIN, infrared=image(as_type(infrared, np.uint16)))
+    where = places(found.divided)
+    assert len(where) > 10
+    assert tuple((blob.box, blob.area_px) for blob in found.divided_blobs) == tuple(
+        zip(where.boxes, where.areas_px, strict=True)
+    )
+    assert all(blob.kind == "infrared" and (blob.score or 0) >= RULE.threshold_sigmas for blob in found.divided_blobs)
+    assert not (found.divided & found.holes).any()
 
 
 def test_a_threshold_in_sigmas_fits_every_scanner() -> None:
