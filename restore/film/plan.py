@@ -182,8 +182,9 @@ def read_plan(path: Path) -> Plan:
 
 
 def _commonest(settings: Sequence[ShotSettings]) -> ShotSettings:
-    plain = [replace(one, bar=None) for one in settings]
-    return max(set(plain), key=plain.count)
+    """What most shots have; what may be None is left to them, for TOML has no word for it."""
+    plain = [replace(one, bar=None, max_size_px=None) for one in settings]
+    return max(dict.fromkeys(plain), key=plain.count)
 
 
 def _settings_lines(settings: ShotSettings, usual: ShotSettings, *, all_of: bool = False) -> list[str]:

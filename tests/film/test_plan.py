@@ -1,0 +1,116 @@
+"""Claims about plans: what is written is what is read, and what makes no sense is refused with the way out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from restore.errors import SetupError
+from restore.film.edl import cuts
+from restore.film.fields import Fields, Method
+from restore.film.plan import Plan, Shot, from_toml, to_toml, with_cuts
+from restore.film.settings import InputColour, ShotSettings
+from restore.recipe import Polarity
+from restore.tiling import Box
+
+PLAN = Plan(
+    source='reel "7" \u00e9.dpx',
+    first=86400,
+    last=86499,
+    size=(2048, 1556),
+    fields=Fields(Method.NONE, "", 100, "frames of a folder"),
+    colour=InputColour.CINEON,
+    shots=(
+        Shot(86400, 86423, "start", ShotSettings()),
+        Shot(86424, 86450, "cut", ShotSettings(flicker=True, bar=1.25, polarity=Polarity.LIGHT)),
+        Shot(86451, 86499, "fade", ShotSettings(exclude=(Box(0, 1900, 1556, 2048),), max_size_px=12.5)),
+    ),
+    damage={86470: "truncated"},
+    notes=("1 missing",),
+)
+
+
+def test_a_plan_comes_back_from_its_file() -> None:
+    again = from_toml(to_toml(PLAN), "plan")
+    assert again.shots == PLAN.shots
+    assert (again.source, again.first, again.last, again.size) == (PLAN.source, 86400, 86499, (2048, 1556))
+    assert again.colour is InputColour.CINEON
+    assert again.damage == PLAN.damage
+
+
+def test_settings_in_the_file_hold_for_shots_that_say_nothing() -> None:
+    text = to_toml(PLAN).replace("scratches = true", "scratches = false")
+    assert [shot.settings.scratches for shot in from_toml(text, "plan").shots] == [False, False, False]
+    assert from_toml(text, "plan").shots[1].settings.flicker
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("last = 86450", "last = 86440", "should begin with frame 86441"),
+        ("last = 86499", "last = 86498", "shots end with frame 86498"),
+        ("dirt = true", "dirt = 1", "write true or false"),
+        ("flicker = false", "flickr = false", "it says flickr"),
+        ("version = 1", "version = 2", "no plan of version 1"),
+        ("[settings]", "[settings", "no TOML"),
+        ('method = "none"', 'method = "some"', "missing or wrong"),
+    ],
+)
+def test_a_broken_plan_is_refused_with_the_reason(old: str, new: str, says: str) -> None:
+    text = to_toml(PLAN)
+    assert old in text
+    with pytest.raises(SetupError, match=says):
+        from_toml(text.replace(old, new), "plan.toml")
+
+
+def test_what_is_said_for_all_shots_leaves_their_other_settings() -> None:
+    changed = PLAN.with_settings({"steady": True})
+    assert all(shot.settings.steady for shot in changed.shots)
+    assert changed.shots[1].settings.flicker
+
+
+EDL = """TITLE: REEL 7
+FCM: NON-DROP FRAME
+
+001  AX       V     C        00:00:10:00 00:00:11:00 01:00:00:00 01:00:01:00
+* FROM CLIP NAME: A
+002  AX       V     C        00:00:20:00 00:00:21:03 01:00:01:00 01:00:02:03
+003  AX       V     D    024 00:00:30:00 00:00:31:21 01:00:02:03 01:00:04:00
+"""
+
+
+def test_an_edit_decision_list_gives_the_cuts() -> None:
+    starts = cuts(EDL, Fraction(24), "reel.edl")
+    assert starts == [0, 24, 51]
+    cut = with_cuts(PLAN, [PLAN.first + start for start in starts])
+    assert [(shot.first, shot.last) for shot in cut.shots] == [(86400, 86423), (86424, 86450), (86451, 86499)]
+    assert [shot.change for shot in cut.shots] == ["start", "edl", "edl"]
+
+
+def test_drop_frame_timecode_is_counted_as_it_runs() -> None:
+    text = (
+        "FCM: DROP FRAME\n"
+        "001  AX V C 00:00:00:00 00:01:00:02 01:00:00:00 01:01:00;02\n"
+        "002  AX V C 00:00:00:00 00:00:01:00 01:01:00;02 01:01:01;02\n"
+    )
+    assert cuts(text, Fraction(30000, 1001), "x") == [0, 1800]
+
+
+def test_a_list_of_another_film_or_rate_is_refused() -> None:
+    with pytest.raises(SetupError, match="no event"):
+        cuts("hello", Fraction(24), "x.edl")
+    with pytest.raises(SetupError, match="--edl-rate"):
+        cuts(EDL.replace("00:00:31:21 01:00:02:03", "00:00:31:21 01:00:02:24"), Fraction(24), "x.edl")
+    with pytest.raises(SetupError, match="a cut at frame 90000"):
+        with_cuts(PLAN, [90000])
+
+
+def test_shots_without_settings_of_their_own_are_short_in_the_file() -> None:
+    plain = replace(PLAN, shots=(Shot(86400, 86499, "start", ShotSettings()),))
+    assert to_toml(plain).split("\n[[shot]]")[1].strip().splitlines()[1:] == [
+        "first = 86400",
+        "last = 86499",
+        'change = "start"',
+    ]
