@@ -86,11 +86,11 @@ def refuse_foreign(targets: Iterable[Path], journal: Journal) -> None:
             changed.append(target)
     lines = []
     if foreign:
-        lines.append(
-            f"{len(foreign)} files in the output were not made by a run that its journal knows: {examples(foreign)}"
-        )
+        what = "1 file in the output was" if len(foreign) == 1 else f"{len(foreign)} files in the output were"
+        lines.append(f"{what} not made by a run that its journal knows: {examples(foreign)}")
     if changed:
-        lines.append(f"{len(changed)} results were changed after they were made: {examples(changed)}")
+        what = "1 result was" if len(changed) == 1 else f"{len(changed)} results were"
+        lines.append(f"{what} changed after they were made: {examples(changed)}")
     if lines:
         raise SetupError("; ".join(lines) + ": move them away, name another output, or let --overwrite replace them")
 

@@ -33,10 +33,12 @@ def undo(
     target: Path,
     decoder: Decoder,
     blobs: Sequence[int] | None,
-    page: int,
+    page: int | None,
     versions: Mapping[str, str],
 ) -> Undone:
-    """Takes the repairs `blobs` of page `page` (from 0) off the result `target`; None: all of all pages.
+    """Takes the repairs `blobs` of page `page` (from 1) off the result `target`.
+
+    `blobs` None: all of that page; `page` None: of all pages, or with `blobs` the first.
 
     The file is replaced only once its successor is whole, checked and on disk.  Raises SetupError where the file isn't
     one that repairs can be taken off, ImageError, DiskFullError.
@@ -88,7 +90,10 @@ def _known(journal: Journal, target: Path) -> tuple[Record, Patches]:
     named = printable(target)
     if record is None:
         raise SetupError(f"{named}: the journal knows no such result: name it as it is called inside OUT")
-    if journal.output.sha256(target) != record.sha256:
+    found = journal.output.sha256(target)
+    if found is None:
+        raise SetupError(f"{named}: the file is missing, or no regular file any more: the run's command makes it again")
+    if found != record.sha256:
         raise SetupError(
             f"{named}: was changed since it was made, so its repairs can't be told any more: make it again"
         )
@@ -110,16 +115,23 @@ def _known(journal: Journal, target: Path) -> tuple[Record, Patches]:
     return record, patches
 
 
-def _chosen(patches: Patches, blobs: Sequence[int] | None, page: int, target: Path) -> frozenset[tuple[int, int]]:
+def _chosen(
+    patches: Patches, blobs: Sequence[int] | None, page: int | None, target: Path
+) -> frozenset[tuple[int, int]]:
     there = [(patch.repair.page, patch.repair.blob) for patch in patches.patches]
     if not there:
         raise SetupError(f"{printable(target)}: all its repairs are undone already")
-    if blobs is None:
+    if blobs is None and page is None:
         return frozenset(there)
-    chosen = frozenset((page, blob) for blob in blobs)
+    number = (page or 1) - 1
+    here = [blob for at, blob in there if at == number]
+    if blobs is None:
+        if not here:
+            raise SetupError(f"{printable(target)}: page {page} has no repairs")
+        return frozenset((number, blob) for blob in here)
+    chosen = frozenset((number, blob) for blob in blobs)
     missing = [blob for _, blob in sorted(chosen.difference(there))]
     if missing:
-        known = [blob for number, blob in there if number == page]
-        few = ", ".join(map(str, known[:10])) + (", ..." if len(known) > 10 else "")
-        raise SetupError(f"{printable(target)}: page {page + 1} has no blob {missing[0]}; it has {few or 'none'}")
+        few = ", ".join(map(str, here[:10])) + (", ..." if len(here) > 10 else "")
+        raise SetupError(f"{printable(target)}: page {number + 1} has no blob {missing[0]}; it has {few or 'none'}")
     return chosen

@@ -21,7 +21,10 @@ Blobs = Annotated[
     list[int] | None,
     typer.Option("--blob", min=0, metavar="K", show_default="all", help="Only this repair. Repeatable."),
 ]
-PageOption = Annotated[int, typer.Option("--page", min=1, metavar="N", help="The page that --blob counts in, from 1.")]
+PageOption = Annotated[
+    int | None,
+    typer.Option("--page", min=1, metavar="N", show_default="all; 1 with --blob", help="Only this page, from 1."),
+]
 
 
 def undo(
@@ -29,7 +32,7 @@ def undo(
     file: File = None,
     frame: FrameOption = None,
     blob: Blobs = None,
-    page: PageOption = 1,
+    page: PageOption = None,
     state: options.State = None,
     as_json: options.Json = False,
 ) -> None:
@@ -50,7 +53,7 @@ def undo(
         raise SetupError(f"{target}: is no folder: give the OUT of a run, and then one of its files")
     places, _ = find_output(target, state)
     with open_places(places) as journal, Decoder() as decoder:
-        undone = undo(journal, _inside(target, file), decoder, blob, page - 1, versions())
+        undone = undo(journal, _inside(target, file), decoder, blob, page, versions())
     if as_json:
         console.say_json({"event": "undone", "target": str(file), **asdict(undone)})
         return

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from typer.testing import Result
@@ -139,6 +140,7 @@ def test_undoing_one_repair_leaves_the_others_and_the_run_stays_done(own: World)
         (("whole.png",), "nothing was repaired"),
         (("wall.png", "--blob", "99"), "has no blob 99"),
         (("wall.png", "--page", "2", "--blob", "0"), "page 2 has no blob 0"),
+        (("wall.png", "--page", "2"), "page 2 has no repairs"),
     ],
 )
 def test_what_cannot_be_undone_is_told_and_nothing_changes(own: World, arguments: tuple[str, ...], fact: str) -> None:
@@ -147,6 +149,29 @@ def test_what_cannot_be_undone_is_told_and_nothing_changes(own: World, arguments
     assert result.exit_code == 2
     assert fact in result.output
     assert (own.target / "wall.png").read_bytes() == before
+
+
+def test_a_page_alone_takes_off_that_page_s_repairs_and_no_other_s(tmp_path: Path, finished: World) -> None:
+    for folder, pages in (("in", [painted(seed, 40, 50) for seed in (1, 2)]), ("m", [specks(8, 40, 50)] * 2)):
+        (tmp_path / folder).mkdir()
+        cv2.imwritemulti(str(tmp_path / folder / "a.tiff"), pages)
+    source, target = tmp_path / "in", tmp_path / "out"
+    made = invoke("inpaint", source, target, "--masks", tmp_path / "m", "--model", finished.net, "--device", "cpu")
+    assert made.exit_code == 0, made.output
+    assert invoke("undo", target, "a.tiff", "--page", "2").exit_code == 0
+    same = [
+        np.array_equal(before.pixels, after.pixels)
+        for before, after in zip(read(source / "a.tiff").pages, read(target / "a.tiff").pages, strict=True)
+    ]
+    assert same == [False, True]
+    assert invoke("verify", target, "--source", source).exit_code == 0
+
+
+def test_a_result_that_is_missing_is_said_to_be(own: World) -> None:
+    (own.target / "wall.png").unlink()
+    result = invoke("undo", own.target, "wall.png")
+    assert result.exit_code == 2
+    assert "the file is missing" in result.output
 
 
 def test_a_result_that_somebody_changed_is_not_undone(own: World) -> None:
