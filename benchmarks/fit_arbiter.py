@@ -59,7 +59,7 @@ class Hole:
     case: int
     features: Vector
     errors: Vector
-    """(3, 3): sums over pixels and channels of products of two fills' errors."""
+    """(len(FILLS), len(FILLS)): sums over pixels and channels of products of two fills' errors."""
     values: int
 
 
@@ -144,16 +144,17 @@ def step_of(model: InpaintModel, context_px: int) -> Inpaint:
 def observe(model: InpaintModel, cases: Sequence[Case], context_px: int) -> list[Hole]:
     """What each hole's fills got wrong."""
     seen: list[Hole] = []
+    unfitted = arbiter.arbiter_for("no network")  # what is there may be for other features
     for number, case in enumerate(cases):
         truth = case.pixels.astype(np.float32) / 255
         sums: dict[int, tuple[Evidence, Vector, int]] = {}
 
         def witness(found: Evidence, at: Any, fills: Any, truth: Any = truth, sums: Any = sums) -> None:
-            errors = (fills - truth[at]).reshape(3, -1).astype(np.float64)
-            _, before, count = sums.get(id(found), (found, np.zeros((3, 3)), 0))
+            errors = (fills - truth[at]).reshape(len(FILLS), -1).astype(np.float64)
+            _, before, count = sums.get(id(found), (found, np.zeros((len(FILLS), len(FILLS))), 0))
             sums[id(found)] = (found, before + errors @ errors.T, count + errors.shape[1])
 
-        Inpainter(model, step_of(model, context_px), batch_px=1, witness=witness)(damaged(case))
+        Inpainter(model, step_of(model, context_px), batch_px=1, arbiter=unfitted, witness=witness)(damaged(case))
         seen += [Hole(number, found.features(), errors, count) for found, errors, count in sums.values()]
     return seen
 
@@ -260,8 +261,10 @@ def reliability(fitted: Arbiter, results: Sequence[Result], cases: Sequence[Case
 def measure(holes: Sequence[Hole], cases: Sequence[Case], psnrs: Sequence[float]) -> dict[str, dict[str, float]]:
     """PSNR in dB inside holes, mean over crops that didn't fit: OpenCV's Navier-Stokes in 8 bits, what the arbiter did,
     and each fill alone where no hole was too wide for one."""
-    shares = {fill.value: np.eye(3)[i] for i, fill in enumerate(FILLS)} | {"mean": np.full(3, 1 / 3)}
-    errors = [np.zeros((3, 3)) for _ in cases]
+    shares = {fill.value: np.eye(len(FILLS))[i] for i, fill in enumerate(FILLS)} | {
+        "mean": np.full(len(FILLS), 1 / len(FILLS))
+    }
+    errors = [np.zeros((len(FILLS), len(FILLS))) for _ in cases]
     values = [0] * len(cases)
     for hole in holes:
         errors[hole.case] += hole.errors

@@ -1,9 +1,9 @@
 """Owns the choice among fills for each hole, and how surely it is right.
 
-Network, push-pull and Navier-Stokes err in different ways, so a weighted mean of them is nearer the truth than the best
-of them.  The weights come from what can be measured at run time: how wide the hole is, how rough its surroundings are,
-and how far the fills lie apart.  They are fitted by `benchmarks/fit_arbiter.py` on pictures apart from training and
-evaluation, for one network; the coefficients are in arbiter.json beside this file.
+Network, push-pull, Navier-Stokes and biharmonic err in different ways, so a weighted mean of them is nearer the truth
+than the best of them.  The weights come from what can be measured at run time: how wide the hole is, how rough its
+surroundings are, and how far the fills lie apart.  They are fitted by `benchmarks/fit_arbiter.py` on pictures apart
+from training and evaluation, for one network; the coefficients are in arbiter.json beside this file.
 """
 
 from __future__ import annotations
@@ -20,15 +20,18 @@ from numpy.typing import NDArray
 from restore.inpaint.fills import Planes
 from restore.trust.ledger import Fill
 
-FILLS = (Fill.NET, Fill.PUSH_PULL, Fill.NAVIER_STOKES)
+FILLS = (Fill.NET, Fill.PUSH_PULL, Fill.NAVIER_STOKES, Fill.BIHARMONIC)
 """In the order of all arrays here."""
-FEATURES = ("1", "log radius", "log deviation", "log net - ns", "log push-pull - ns", "log net - push-pull", "rim")
+FEATURES = (
+    *("1", "log radius", "log deviation", "log net - ns", "log push-pull - ns", "log net - push-pull"),
+    *("log net - biharmonic", "log push-pull - biharmonic", "rim"),
+)
 WITHIN = 0.04
 """Confidence is the probability that the root mean square error over the hole, before grain, is at most this share of
 the full range: 10 of 255, 28 dB."""
 _NEARLY_ALL = 0.9
 """From this weight on a fill is called by its own name, and not a blend."""
-_PAIRS = ((0, 2), (1, 2), (0, 1))
+_PAIRS = ((0, 2), (1, 2), (0, 1), (0, 3), (1, 3))
 _WIDEST_PX = 64.0
 """Nothing was fitted on holes of larger radius: they are judged like these."""
 _LEAST = 1e-4
@@ -47,7 +50,7 @@ class Evidence:
     deviation: float
     """Sum over pixels of the local standard deviation around."""
     apart: Vector
-    """(3,): sum over pixels of the mean squared difference of two fills, by `_PAIRS`."""
+    """(len(_PAIRS),): sum over pixels of the mean squared difference of two fills, by `_PAIRS`."""
     is_rim: bool = False
     """Of a hole so wide that its inside was filled at half the size: what is known on that side is an estimate."""
 
@@ -69,7 +72,7 @@ class Evidence:
 
 
 def evidence(fills: Planes, radius_px: float, deviation: Planes, *, is_rim: bool) -> Evidence:
-    """Of the pixels (n,) of a hole: `fills` (3, n, C) and `deviation` (n,), in shares of the full range."""
+    """Of the pixels (n,) of a hole: `fills` (len(FILLS), n, C) and `deviation` (n,), in shares of the full range."""
     apart = np.array([float(((fills[a] - fills[b]) ** 2).mean(1).sum(dtype=np.float64)) for a, b in _PAIRS])
     return Evidence(fills.shape[1], radius_px, float(deviation.sum(dtype=np.float64)), apart, is_rim)
 
@@ -79,7 +82,7 @@ class Verdict:
     """What is made of one hole."""
 
     weights: Vector
-    """(3,), at least 0, of sum 1, in the order of `FILLS`."""
+    """(len(FILLS),), at least 0, of sum 1, in the order of `FILLS`."""
     confidence: float
 
     @property
@@ -88,12 +91,12 @@ class Verdict:
         return FILLS[best] if self.weights[best] >= _NEARLY_ALL else Fill.BLEND
 
     def blend(self, fills: Planes) -> Planes:
-        """(3, n, C) -> (n, C)."""
+        """(len(FILLS), n, C) -> (n, C)."""
         mixed: Planes = np.tensordot(self.weights.astype(np.float32), fills, 1)
         return mixed
 
 
-EVEN = Verdict(np.array([0.0, 0.0, 1.0]), 0.99)
+EVEN = Verdict(np.array([0.0, 0.0, 1.0, 0.0]), 0.99)
 """For holes with one even colour all around: they get it, exactly, as from Navier-Stokes."""
 
 
@@ -105,7 +108,7 @@ class Arbiter:
     mean: Vector
     scale: Vector
     weights: Vector
-    """(3, len(FEATURES))."""
+    """(len(FILLS), len(FEATURES))."""
     confidence: Vector
     """(len(FEATURES),)."""
 
@@ -120,8 +123,8 @@ class Arbiter:
 def _unfitted() -> Arbiter:
     """For networks that nothing was fitted for: the classical fills keep half, because their mean is never far off."""
     count = len(FEATURES)
-    weights = np.zeros((3, count))
-    weights[:, 0] = np.log([0.5, 0.2, 0.3])
+    weights = np.zeros((len(FILLS), count))
+    weights[:, 0] = np.log([0.5, 0.1, 0.15, 0.25])
     confidence = np.zeros(count)
     confidence[0], confidence[2] = -4.0, -1.3  # even odds at a local deviation of 0.046
     return Arbiter(np.zeros(count), np.ones(count), weights, confidence)

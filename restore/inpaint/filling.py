@@ -21,6 +21,7 @@ from restore.errors import ImageError
 from restore.holes.found import Labels
 from restore.inpaint.arbiter import EVEN, Arbiter, Evidence, Verdict, evidence
 from restore.inpaint.atlas import Crop, Frame, lay_out
+from restore.inpaint.biharmonic import biharmonic
 from restore.inpaint.coarse import depths, halve, middle
 from restore.inpaint.fills import Flags, Planes, navier_stokes
 from restore.inpaint.surface import Surface
@@ -36,7 +37,7 @@ they are cut into small pieces, and near ones come together again.  None is wide
 At = tuple[NDArray[np.intp], NDArray[np.intp]]
 """Rows and columns (n,) in the picture."""
 Witness = Callable[[Evidence, At, Planes], None]
-"""Told of each hole: what was measured, where it is, and its fills (3, n, C)."""
+"""Told of each hole: what was measured, where it is, and its fills (len(FILLS), n, C)."""
 
 
 @dataclass(frozen=True)
@@ -222,10 +223,12 @@ class Filling:
         net, smooth = planes[..., :3], planes[..., 3:6]
         if count == 1:
             net, smooth = net.mean(2, keepdims=True), smooth.mean(2, keepdims=True)
-        flow = navier_stokes(np.ascontiguousarray(given[..., :count]), seen)
+        known = np.ascontiguousarray(given[..., :count])
+        flow = navier_stokes(known, seen)
+        smoothest = biharmonic(known, seen, np.logical_or.reduce(masks), smooth)
         try:
             for piece, mask in zip(pieces, masks, strict=True):
-                fills = np.stack([np.clip(net[mask], 0, 1), smooth[mask], flow[mask]])
+                fills = np.stack([np.clip(net[mask], 0, 1), smooth[mask], flow[mask], smoothest[mask]])
                 self._collect(piece.hole, self._surface.where(mask, read), fills, planes[..., 6][mask])
         except ImageError as error:
             self.error = error

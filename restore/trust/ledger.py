@@ -14,6 +14,7 @@ class Fill(StrEnum):
     NET = "net"
     PUSH_PULL = "push-pull"
     NAVIER_STOKES = "navier-stokes"
+    BIHARMONIC = "biharmonic"
     BLEND = "blend"
     DIVIDED = "divided"  # semi-transparent dirt, divided out by its infrared image: nothing was invented
     TEMPORAL = "temporal"  # from neighbouring frames

@@ -15,7 +15,7 @@ from restore.trust.ledger import Fill
 
 
 def some_evidence(deviation: float = 0.05, apart: float = 0.02, radius_px: float = 4.0) -> Evidence:
-    return Evidence(100, radius_px, 100 * deviation, np.full(3, 100 * apart**2))
+    return Evidence(100, radius_px, 100 * deviation, np.full(5, 100 * apart**2))
 
 
 def test_weights_are_shares_and_confidence_a_probability() -> None:
@@ -35,12 +35,12 @@ def test_rough_surroundings_make_a_fill_less_sure() -> None:
 
 def test_a_network_that_nothing_was_fitted_for_gets_half_and_the_classical_fills_the_rest() -> None:
     weights = arbiter_for("no such network").decide(some_evidence()).weights
-    np.testing.assert_allclose(weights, [0.5, 0.2, 0.3])
+    np.testing.assert_allclose(weights, [0.5, 0.1, 0.15, 0.25])
 
 
 def test_parts_of_a_hole_add_up_to_the_whole() -> None:
     rng = np.random.default_rng(0)
-    fills, deviation = rng.random((3, 90, 3)).astype(np.float32), rng.random(90).astype(np.float32)
+    fills, deviation = rng.random((len(FILLS), 90, 3)).astype(np.float32), rng.random(90).astype(np.float32)
     whole = evidence(fills, 5.0, deviation, is_rim=False)
     parts = evidence(fills[:, :30], 3.0, deviation[:30], is_rim=False) + evidence(
         fills[:, 30:], 5.0, deviation[30:], is_rim=False
@@ -51,10 +51,10 @@ def test_parts_of_a_hole_add_up_to_the_whole() -> None:
 def test_a_fill_is_called_by_its_name_only_where_it_is_nearly_all() -> None:
     table = as_table(arbiter_for("x"), "y")
     for i, name in enumerate(FILLS):
-        table["weights"] = np.zeros((3, len(FEATURES))).tolist()
+        table["weights"] = np.zeros((len(FILLS), len(FEATURES))).tolist()
         table["weights"][i][0] = 9.0
         assert of_table(table).decide(some_evidence()).fill is name
-    table["weights"] = np.zeros((3, len(FEATURES))).tolist()
+    table["weights"] = np.zeros((len(FILLS), len(FEATURES))).tolist()
     assert of_table(table).decide(some_evidence()).fill is Fill.BLEND
 
 
