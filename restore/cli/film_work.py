@@ -12,7 +12,7 @@ from restore.errors import SetupError
 from restore.film.segments import DEFAULT_FRAMES
 from restore.film.settings import FilmGrain, FilmSettings
 from restore.formats import Decoder
-from restore.formats.encoding import CONTAINER_OF
+from restore.formats.encoding import CONTAINER_OF, choose
 from restore.formats.video_join import refused
 from restore.recipe import Precision, Upscale
 from restore.reels.masks import check_masks
@@ -72,6 +72,8 @@ def work_for(
     Raises SetupError, ImageError.
     """
     settings = _settings(ask)
+    if source.clip is not None:  # what can't be written is told before hours of looking
+        choose(ask.codec, source.clip, target.suffix, quality=ask.quality)
     written = Written(ask.codec, ask.quality)
     with Decoder() as decoder:
         plan = film_options.plan_for(

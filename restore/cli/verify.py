@@ -62,10 +62,9 @@ def _verify_film(states: tuple[State, ...], source: Path | None, *, as_json: boo
         for state in states:
             original = sources.get(state.root.name) if len(states) > 1 else next(iter(sources.values()), None)
             for one in verify_reel(state, original, decoder):
-                count = one.last - one.first + 1
-                frames += count
+                frames += one.frames
                 failed += bool(one.problems)
-                proved += count * (one.untouched and not one.problems)
+                proved += one.frames * (one.untouched and not one.problems)
                 if as_json:
                     stretch = {"path": one.label, "frames": [one.first, one.last], "untouched": one.untouched}
                     console.say_json({"event": "verdict", **stretch, "problems": list(one.problems)})

@@ -71,7 +71,7 @@ if __name__ == "__main__":
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints is no answer
     try:
-        serve(State(Path(sys.argv[1]), Path("unused")), sys.stdin.buffer, answers)
+        serve(State(Path(sys.argv[1]), Path("unused"), Path("unused")), sys.stdin.buffer, answers)
     finally:
         traceback.print_exc()
         sys.stderr.flush()

@@ -19,7 +19,7 @@ from restore.film.tones import Tones
 from restore.film.working import to_float
 from restore.formats import Decoder, video_process
 from restore.reels.state import State, write_whole
-from restore.reels.work import Work, unpack
+from restore.reels.work import Work, work_of
 from restore.trust import patches
 from restore.trust.ledger import Repair
 from restore.trust.patches import Patch
@@ -51,7 +51,7 @@ class Uncertain:
 
 def draw(state: State, folder: Path, on_note: Callable[[str], None]) -> int:
     """Draws the pages of a finished restoration into `folder`; how many frames.  Raises DiskFullError, ImageError."""
-    work = unpack(state.work.read_bytes())
+    work = work_of(state)
     chosen = _chosen(work, state)
     least = _least_certain(work, state)
     wanted = {number for number, _ in chosen} | {one.number for one in least}

@@ -39,6 +39,8 @@ class State:
 
     root: Path
     lock: Path
+    target: Path
+    """The result that it belongs to, wherever that lies now."""
 
     @property
     def segments(self) -> Path:
@@ -154,8 +156,8 @@ def known_states(target: Path, wanted: Path | None) -> tuple[State, ...]:
 def _state(target: Path, key: str, wanted: Path | None, *, is_video: bool) -> State:
     base = _base(target, wanted, is_video=is_video)
     if is_video:
-        return State(base, base / "lock")
-    return State(base / key, (base if wanted else target / STATE_NAME) / "lock")
+        return State(base, base / "lock", target)
+    return State(base / key, (base if wanted else target / STATE_NAME) / "lock", target)
 
 
 def _base(target: Path, wanted: Path | None, *, is_video: bool) -> Path:

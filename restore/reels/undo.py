@@ -10,7 +10,7 @@ from restore.film.render import ALL
 from restore.reels.review import ledger_of
 from restore.reels.run import Report, Summary, restore_reel
 from restore.reels.state import State
-from restore.reels.work import unpack
+from restore.reels.work import work_of
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def undo_frame(state: State, number: int, blobs: Sequence[int] | None, workers: 
 
     It stays undone in later runs of the same result.  Raises SetupError, ImageError, DiskFullError.
     """
-    work = unpack(state.work.read_bytes())
+    work = work_of(state)
     position = number - work.origin
     segment = next((one for one in work.segments if one.start <= position < one.stop), None)
     if segment is None:
@@ -54,5 +54,5 @@ def undo_frame(state: State, number: int, blobs: Sequence[int] | None, workers: 
 
 def blob_is_in(state: State, number: int) -> bool:
     """Whether the state's reel has frame `number`."""
-    work = unpack(state.work.read_bytes())
+    work = work_of(state)
     return work.plan.first <= number <= work.plan.last

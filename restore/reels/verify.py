@@ -21,7 +21,7 @@ from restore.reels.publish import FILM, receipt_name
 from restore.reels.review import ledger_of
 from restore.reels.source import Source
 from restore.reels.state import State
-from restore.reels.work import Work, unpack
+from restore.reels.work import Work, work_of
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class ReelVerdict:
     label: str
     first: int
     last: int
+    frames: int
+    """That OUT has of it."""
     untouched: bool
     """Every sample outside its repairs is the source's; False: only its bytes can be proved."""
     problems: tuple[str, ...]
@@ -38,7 +40,7 @@ class ReelVerdict:
 
 def verify_reel(state: State, source: Source | None, decoder: Decoder) -> Iterator[ReelVerdict]:
     """One verdict a segment.  `source`: also compare with this reel.  Raises SetupError, ImageError."""
-    work = unpack(state.work.read_bytes())
+    work = work_of(state)
     whole = _film_problems(work, state) if work.is_video else ()
     result = _result_reel(work) if work.is_video and not whole else None
     original = None if source is None else source.open(work.plan.fields, decoder)
@@ -46,13 +48,14 @@ def verify_reel(state: State, source: Source | None, decoder: Decoder) -> Iterat
         first, last = segment.start + work.origin, segment.stop - 1 + work.origin
         known = state.get(receipt_name(segment))
         if known is None:
-            yield ReelVerdict(work.source.label, first, last, False, ("it isn't finished: run restore film again",))
+            yield ReelVerdict(work.source.label, first, last, 0, False, ("it isn't finished: run restore film again",))
             continue
         problems = [*whole, *_file_problems(work, known)]
         proved = known["untouched_sha256"] is not None and not _whole_frames(work, first, last)
         if proved and not problems:
             problems += _sample_problems(work, state, segment, known, result, original, decoder)
-        yield ReelVerdict(work.source.label, first, last, proved, tuple(problems))
+        frames = segment.frames - (0 if work.is_video else len(known["faults"]))
+        yield ReelVerdict(work.source.label, first, last, frames, proved, tuple(problems))
 
 
 def _film_problems(work: Work, state: State) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from restore.formats.encoding import Encoding, choose
 from restore.recipe import PIXELS_VERSION, ColorFix, Pow2, Precision, Upscale
 from restore.reels import source as sources
 from restore.reels.source import Source
-from restore.reels.state import Undone
+from restore.reels.state import State, Undone
 
 FILM_VERSION = 1
 """Raised whenever the same work would give other frames than before."""
@@ -180,6 +180,14 @@ def unpack(line: bytes) -> Work:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise SetupError(f"the state's work can't be read ({error!r}): run restore film again") from error
+
+
+def work_of(state: State) -> Work:
+    """The work that was last done for a result, which may have been moved since.  SetupError when it can't be read."""
+    try:
+        return replace(unpack(state.work.read_bytes()), target=state.target)
+    except OSError as error:
+        raise SetupError(f"{state.work}: {error.strerror}: run restore film again") from error
 
 
 def _settings_to_plain(settings: FilmSettings) -> dict[str, Any]:
