@@ -27,6 +27,8 @@ from restore.recipe import ColorFix, FindHoles, Grain, Polarity, Pow2, Precision
 
 Value = TypeVar("Value")
 E = TypeVar("E", bound=StrEnum)
+Default = TypeVar("Default")
+_MOST_PX = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,11 @@ class RecipeFile:
 def read_recipe(path: Path, masks: Path | None) -> RecipeFile:
     """Reads a recipe; `masks`: given on the command line, in place of the recipe's.  Raises SetupError."""
     try:
-        with path.open("rb") as file:
-            plain = tomllib.load(file)
+        plain = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors on Windows write a byte order mark
     except OSError as error:
         raise SetupError(f"{path}: can't be read: {error.strerror}: give a recipe file (examples/recipes)") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SetupError(f"{path}: is no TOML: {error}") from error
+        raise SetupError(f"{path}: is no TOML: {error}: compare it with examples/recipes") from error
     tables = _Table(path, "", plain)
     inpaint, upscale = tables.table("inpaint"), tables.table("upscale")
     rules, output = tables.table("rules") or _Table(path, "rules", {}), tables.table("output")
@@ -86,16 +87,15 @@ def _inpaint(table: _Table, masks: Path | None) -> tuple[Path | None, str | None
     place = masks or (table.path.parent / told if told else None)
     pattern = table.get("mask_pattern", str, "") or None
     way = table.get("holes", str, "")
-    polarity = table.get("polarity", str, "")
     wishes = holes.DamageWishes(
         way=table.checked("holes", holes.parse_holes, way) if way else None,
         masks=place,
         invert=table.get("invert_mask", bool, False),
         pattern=pattern,
         grow=table.checked("grow", holes.parse_grow, str(table.get("grow", (str, int), "auto"))),
-        polarity=table.checked("polarity", Polarity, polarity) if polarity else None,
-        threshold=table.get("threshold", (float, int), None),
-        max_size_px=table.get("max_size", int, None),
+        polarity=table.one_of("polarity", Polarity, None),
+        threshold=table.optional("threshold", 1.0, 100.0),
+        max_size_px=table.optional("max_size", 1, _MOST_PX),
     )
     made = InpaintWishes(
         holes=table.settled(lambda: holes.find_holes(wishes)),
@@ -118,7 +118,7 @@ def _upscale(table: _Table, wrap: Wrap, wanted: options.Format) -> tuple[str, Wi
         scale=None if scale is None else table.checked("scale", options.parse_scale, str(scale)),
         color_fix=table.one_of("color_fix", ColorFix, ColorFix.AUTO),
         keep_grain=table.within("keep_grain", 0.0, 1.0, options.DEFAULT_KEEP_GRAIN),
-        max_size_px=table.get("max_size", int, None),
+        max_size_px=table.optional("max_size", 1, _MOST_PX),
         pow2=table.one_of("pow2", Pow2, Pow2.OFF),
         multiple_of_px=table.within("multiple_of", 1, 4096, 1),
         wrap=wrap,
@@ -157,7 +157,7 @@ class _Table:
             raise self._wrong(key, f"{value!r} is no {' or '.join(kind.__name__ for kind in allowed)}")
         return value
 
-    def one_of(self, key: str, words: type[E], default: E) -> E:
+    def one_of(self, key: str, words: type[E], default: Default) -> E | Default:
         value = self.get(key, str, None)
         if value is None:
             return default
@@ -170,6 +170,13 @@ class _Table:
         if not least <= value <= most:
             raise self._wrong(key, f"{value!r} is not from {least} to {most}")
         return type(least)(value)  # type: ignore[call-arg]
+
+    def optional(self, key: str, least: Value, most: Value) -> Value | None:
+        """As `within`; None where it isn't said."""
+        if key in self._left:
+            return self.within(key, least, most, least)
+        self._known.append(key)
+        return None
 
     def checked(self, key: str, parse: Callable[[str], Value], text: str) -> Value:
         try:

@@ -103,6 +103,11 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ("[inpaint]\nholes = 'alpha'\nmasks = 'm'\n", "contradict each other"),
         ("[inpaint]\ncontext = 3\n", "is not from 16 to 256"),
         ("[inpaint]\ngrow = true\n", "is no str or int"),
+        ("[inpaint]\nholes = 'auto'\nthreshold = nan\n", "nan is not from 1.0 to 100.0"),
+        ("[inpaint]\nholes = 'auto'\nthreshold = -6\n", "-6 is not from 1.0 to 100.0"),
+        ("[inpaint]\nholes = 'auto'\nmax_size = 0\n", "0 is not from 1 to"),
+        ("[inpaint]\nholes = 'auto'\npolarity = 'up'\n", "'up' is none of both"),
+        ("[upscale]\nmax_size = -1\n", "-1 is not from 1 to"),
         ("[upscale]\nscale = 99\n", "scale"),
         ("[upscale]\npow2 = 'left'\n", "none of off"),
         ("[sharpen]\n", "sharpen: not known"),
@@ -114,6 +119,14 @@ def test_what_a_recipe_may_not_say_is_named(tmp_path: Path, text: str, fact: str
     with pytest.raises(SetupError, match=r"recipe\.toml") as told:
         read_recipe(path, None)
     assert fact in str(told.value)
+
+
+def test_a_recipe_may_start_with_the_mark_that_editors_on_windows_write(tmp_path: Path) -> None:
+    path = tmp_path / "notepad.toml"
+    path.write_bytes("[inpaint]\r\nholes = 'alpha'\r\n".encode("utf-8-sig"))
+    wanted = read_recipe(path, None).inpaint
+    assert wanted is not None
+    assert wanted.holes.source is HolesFrom.ALPHA
 
 
 def test_masks_are_relative_to_the_recipe_and_the_command_line_goes_before(tmp_path: Path) -> None:
