@@ -60,7 +60,14 @@ Review = Annotated[
 ]  # fmt: skip
 SegmentFrames = Annotated[
     int | None,
-    typer.Option("--segment-frames", min=1, metavar="N", show_default="96", help="Of a job.", rich_help_panel=RUNNING),
+    typer.Option(
+        "--segment-frames",
+        min=1,
+        metavar="N",
+        show_default="96, fewer in short films",
+        help="Of a job.",
+        rich_help_panel=RUNNING,
+    ),
 ]
 
 

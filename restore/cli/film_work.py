@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from restore.cli import film_options
 from restore.cli.film_options import Reading, Wishes
 from restore.errors import SetupError
-from restore.film.segments import DEFAULT_FRAMES
+from restore.film.segments import usual_frames
 from restore.film.settings import FilmGrain, FilmSettings
 from restore.formats import Decoder
 from restore.formats.encoding import CONTAINER_OF, choose
@@ -85,9 +85,8 @@ def work_for(
         from restore.device import resolve_device
 
         device = resolve_device(ask.device)
-    work = Work(
-        source, plan, settings, target, written, device, ask.masks, ask.save_masks, ask.segment_frames or DEFAULT_FRAMES
-    )
+    segment_frames = ask.segment_frames or usual_frames(plan.last + 1 - plan.first)
+    work = Work(source, plan, settings, target, written, device, ask.masks, ask.save_masks, segment_frames)
     if ask.masks is not None:
         check_masks(ask.masks, plan)
     return _with_streams(work, ask) if work.is_video else work

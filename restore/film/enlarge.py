@@ -12,7 +12,8 @@ import numpy as np
 
 from restore.film.native import Native, Working, resized
 from restore.film.netfill import film_traits, image_of
-from restore.film.settings import FilmSettings
+from restore.film.regrain import regrained
+from restore.film.settings import FilmGrain, FilmSettings
 from restore.film.tones import Tones
 from restore.film.working import Frame
 from restore.image import Document
@@ -33,21 +34,27 @@ class Enlarger:
             raise ValueError("no network to enlarge with")
         self._step = settings.upscale
         self._name = settings.upscale_model
+        self._regrain = settings.grain is FilmGrain.REGRAIN
         self._tones = tones
         self._device = device
         self._upscaler: Upscaler | None = None
         self._last: tuple[Working, Working] | None = None
 
-    def __call__(self, native: Native, working: Working) -> Native:
-        """`working` enlarged, in the form of `native`.  ImageError when memory or the format doesn't allow it."""
-        return resized(native, self.picture(working))
+    def __call__(self, native: Native, working: Working, number: int) -> Native:
+        """`working`, of frame `number`, enlarged in the form of `native`.
 
-    def picture(self, working: Working) -> Working:
+        ImageError when memory or the format doesn't allow it.
+        """
+        return resized(native, self.picture(working, number))
+
+    def picture(self, working: Working, number: int) -> Working:
         """(H, W, C) -> (H', W', C), in its number type.  A frame that is the last one again is not computed again."""
         if self._last is not None and np.array_equal(self._last[0], working):
             return self._last[1]
         shown = self._tones.shown(working)
         large = self._large(shown)
+        if self._regrain:
+            large = regrained(large, shown, number)
         picture = self._tones.stored(large, working) if not self._tones.plain else large
         self._last = (working, picture)
         return picture

@@ -11,6 +11,14 @@ from restore.errors import SetupError
 
 DEFAULT_FRAMES = 96
 """Four seconds of film: some minutes of work to lose at most, and key frames no closer than players like."""
+_PARTS = 8
+_LEAST_FRAMES = 12
+"""Of short films: enough parts for several workers, but not so many that context costs more than the frames."""
+
+
+def usual_frames(frames: int) -> int:
+    """Frames of a segment, by the film's length alone: never by who works on it."""
+    return min(DEFAULT_FRAMES, max(_LEAST_FRAMES, -(-frames // _PARTS)))
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ class Maker:
         _write(self._work.save_masks / name, mask_bytes(holes))
 
     def _enlarged(self, one: Rendered) -> Native:
-        return one.after if self._enlarger is None else self._enlarger(one.after, one.new)
+        return one.after if self._enlarger is None else self._enlarger(one.after, one.new, one.number)
 
     # --- video
 

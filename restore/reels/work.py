@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from restore.color.yuv import signal_of
 from restore.errors import SetupError
 from restore.film.plan import Plan, from_toml, to_toml
 from restore.film.prepared import reach_frames
@@ -19,6 +20,7 @@ from restore.film.segments import DEFAULT_FRAMES, Segment, divide
 from restore.film.settings import FilmGrain, FilmSettings, InputColour
 from restore.formats import wire
 from restore.formats.encoding import Encoding, choose
+from restore.formats.video_pixels import Family
 from restore.recipe import PIXELS_VERSION, ColorFix, Pow2, Precision, Upscale
 from restore.reels import source as sources
 from restore.reels.source import Source
@@ -81,6 +83,10 @@ class Work:
         """How a video is encoded.  SetupError when it can't be."""
         clip = self.source.clip
         assert clip is not None
+        if self.settings.upscale is not None and clip.layout.family is Family.YUV:
+            # Players guess an untagged matrix by the number of lines, which grows: so it is said aloud.
+            signal = signal_of(clip.layout, clip.colour.matrix, clip.height, full_range=clip.full_range)
+            clip = replace(clip, colour=replace(clip.colour, matrix=signal.matrix))
         return choose(
             self.written.codec,
             clip,

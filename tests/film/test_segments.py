@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from restore.errors import SetupError
-from restore.film.segments import divide
+from restore.film.segments import DEFAULT_FRAMES, divide, usual_frames
 
 
 @pytest.mark.parametrize("frames", [1, 23, 24, 95, 96, 97, 119, 120, 121, 192, 1000])
@@ -42,3 +42,9 @@ def test_no_frames_are_refused() -> None:
         divide(0)
     with pytest.raises(ValueError, match="segment_frames = 0"):
         divide(5, 0)
+
+
+def test_short_films_have_parts_for_several_workers_and_long_ones_segments_of_four_seconds() -> None:
+    assert usual_frames(100_000) == DEFAULT_FRAMES
+    assert usual_frames(240) == 30
+    assert usual_frames(5) == 12
