@@ -27,6 +27,8 @@ _NOISE_FLOOR = 1.0 / 255.0
 _MAD_TO_SIGMA = 1.4826
 _QUARTILE_TO_SIGMA = 1 / 1.1503
 """Of noise, a quarter lies further than 1.1503 standard deviations from its middle."""
+_LOCAL_PX = 96
+"""Longer blobs cross light and dark, and a quarter of their rims stands out from the rest without being damage."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,11 @@ class Grown:
 def grow(page: Image, before: Places, blobs: tuple[Blob, ...], grow_px: int | None, wraps: tuple[bool, bool]) -> Grown:
     """Each of `before`'s places (one blob each) grown by `grow_px`, or, if None, until its rim no longer stands out.
 
-    A rim is a ring, one pixel wide, at some distance from the blob.  It stands out while a quarter of it is further
-    from the surroundings' median than `STANDS_OUT_SIGMAS` of their noise: cracks have a light side and a dark one, and
-    masks are too tight on one side only.  Growth ends with a cap that goes with the blob's
-    thickness (3 to 16 px): a blob that stands out from its surroundings however far one goes lies on something else.
+    A rim is a ring, one pixel wide, at some distance from the blob.  It stands out while its median is further from
+    that of the surroundings than `STANDS_OUT_SIGMAS` of their noise, or a quarter of it is (cracks have a light side
+    and a dark one, and masks are too tight on one side only; not of long blobs, where a quarter is what they cross).
+    Growth ends with a cap that goes with the blob's thickness (3 to 16 px): a blob that stands out from its
+    surroundings however far one goes lies on something else.
 
     Works in each blob's box, so it costs what the boxes cover, not what the picture does.  On an axis that repeats
     (`wraps`: y, x) a hole grows across the seam.
@@ -82,14 +85,25 @@ def _until_quiet(plane: NDArray[np.float32], distance: NDArray[np.float32], know
     if beyond.size < _LEAST_RING:
         return 1
     usual = float(np.median(beyond))
-    half, most = np.quantile(np.abs(beyond - usual), (0.5, 0.75)).tolist()
-    sigma = max(_NOISE_FLOOR, _MAD_TO_SIGMA * half, _QUARTILE_TO_SIGMA * most)  # sparse texture shows in the second
+    sigma = max(_NOISE_FLOOR, _MAD_TO_SIGMA * float(np.median(np.abs(beyond - usual))))
     steps = np.ceil(distance - 0.25).astype(np.int32)
+    is_short = max(distance.shape) <= _LOCAL_PX + 2 * (cap_px + _BEYOND_PX)
+    last = plane[known & (steps == cap_px)]  # as varied as the rings before it, where the picture is
+    varied = max(sigma, *(_QUARTILE_TO_SIGMA * _quartile(some - usual) for some in (beyond, last) if some.size))
     for px in range(1, cap_px + 1):
-        ring = plane[known & (steps == px)]
-        if ring.size == 0 or float(np.quantile(np.abs(ring - usual), 0.75)) <= STANDS_OUT_SIGMAS * sigma:
+        ring = plane[known & (steps == px)] - usual
+        stands_out = ring.size > 0 and (
+            abs(float(np.median(ring))) > STANDS_OUT_SIGMAS * sigma
+            or (is_short and _quartile(ring) > STANDS_OUT_SIGMAS * varied)
+        )
+        if not stands_out:
             return px if px > 1 else 0  # a rim that stood out has a faint end, too
     return cap_px
+
+
+def _quartile(offsets: NDArray[np.float32]) -> float:
+    """How far the furthest quarter lies from 0 at least."""
+    return float(np.quantile(np.abs(offsets), 0.75))
 
 
 def _widened(box: Box, by_px: int, size: tuple[int, int], wraps: tuple[bool, bool]) -> Box:

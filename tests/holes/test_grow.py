@@ -42,6 +42,16 @@ def test_a_crack_with_a_light_and_a_dark_rim_grows_over_both() -> None:
     assert not found.holes[:, 75:].any()
 
 
+def test_a_long_hole_across_light_and_dark_that_covers_its_damage_stays_as_it_is() -> None:
+    picture = calm(300, 400)
+    picture[:, 150:250] += 0.3  # a quarter of the hole's rim, and little of what lies further out
+    wide = np.zeros((300, 400), np.bool_)
+    wide[140:160, 100:300] = True
+    picture[145:155, 105:295] = 0.02
+    page = image(as_type(np.clip(picture, 0, 1), np.uint8))
+    assert np.array_equal(find(page, MASKS, PLAIN, marked=as_mask(wide)).holes, wide)
+
+
 def test_growth_is_capped_where_a_mask_lies_on_something_else() -> None:
     step = np.zeros((100, 100, 3), np.uint8)
     step[:, 50:] = 200
