@@ -153,13 +153,18 @@ class Inpainter:
         for work in done:
             yield work.key, work.failure or self._finish(work)
 
+    def _wants_grain(self, surface: Surface) -> bool:
+        """Nobody sees colour under alpha = 0, and grain there would only cost texture compression its blocks."""
+        unseen = self._step.holes.source is HolesFrom.ALPHA
+        return self._step.grain is Grain.AUTO and not surface.is_normal and not unseen
+
     def _finish(self, work: _Work[Key]) -> Repaired:
         damaged, found = work.damaged, work.damaged.found
         page, network_px = found.page, 0
         verdicts: tuple[Verdict, ...] = ()
         if work.surface is not None and work.filling is not None:
             verdicts = work.filling.verdicts
-            if self._step.grain is Grain.AUTO and not work.surface.is_normal:
+            if self._wants_grain(work.surface):
                 for k, (blob, verdict) in enumerate(zip(found.blobs, verdicts, strict=True)):
                     if verdict is not EVEN:
                         regrain(work.surface, found.labels, k + 1, blob.box, damaged.top)

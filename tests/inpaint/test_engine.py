@@ -164,6 +164,24 @@ def test_with_holes_from_alpha_colour_is_filled_and_alpha_left_alone(model: Inpa
     assert not (done.page.pixels[30:50, 30:60, :3] == (255, 0, 255)).all(2).any()
 
 
+def test_colour_under_alpha_0_gets_no_grain(model: InpaintModel, picture: Make) -> None:
+    rng = np.random.default_rng(1)
+    pixels = np.full((96, 112, 4), 128, np.uint8)
+    pixels[..., :3] += rng.integers(0, 24, (96, 112, 1), np.uint8)
+    pixels[..., 3] = 255
+    pixels[30:60, 30:70, 3] = 0
+    image = picture(96, 112, 4).with_pixels(pixels)
+    found = one_kind(pixels[..., 3] == 0, image, "alpha")
+    one = Damaged(image, found, classify(image, "", TraitRules(Wrap.NONE)), 0)
+    alpha = replace(STEP, holes=FindHoles(HolesFrom.ALPHA))
+    results = [
+        Inpainter(model, step, batch_px=1)(one).page.pixels
+        for step in (alpha, replace(alpha, grain=Grain.OFF), replace(STEP, grain=Grain.AUTO))
+    ]
+    assert np.array_equal(*results[:2])
+    assert not np.array_equal(results[0], results[2]), "elsewhere it does"
+
+
 def test_a_normal_map_has_unit_vectors_in_holes(model: InpaintModel, image: Make) -> None:
     rng = np.random.default_rng(0)
     y, x = np.mgrid[0:96, 0:96] / 8.0
