@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from restore.film.blobs import Blobs, boxes_meet
 from restore.film.clean import CONTEXT_FRAMES, CleanLaw, Found, Memory, Window, find, repair, repair_holes
 from restore.film.dirt import DirtLaw
 from restore.film.fill import Filled, Filler, navier_stokes
@@ -33,7 +34,6 @@ from restore.trust.ledger import Fill, Repair
 
 _CHROMA_RIM_PX = 2
 """Where chroma is coarser than luma, dirt has coloured samples that far beyond it."""
-ALL = "all"
 
 
 class MaskSource(Protocol):
@@ -178,7 +178,7 @@ class _Stretch:
         if item is None:
             fault = self._faults.get(position)
             return fault or Fault(position + self._origin, f"frame {position + self._origin} could not be read")
-        blobs = _Blobs(item.film.number, item.shown.shape[:2])
+        blobs = Blobs(item.film.number, item.shown.shape[:2])
         clear = self._clear[position]
         blobs.add_lines(clear)
         frame = clear.frame
@@ -195,7 +195,7 @@ class _Stretch:
                 frame = self._scratch_holes(window, clear.holes, frame, blobs)
         return self._put_back(item, frame, blobs)
 
-    def _masked(self, position: int, blobs: _Blobs) -> Frame:
+    def _masked(self, position: int, blobs: Blobs) -> Frame:
         window = self._window(position)
         frame = self._clear[position].frame
         holes = self._mask_of(position, frame)
@@ -215,7 +215,7 @@ class _Stretch:
             self._masks[position] = np.zeros(like.shape[:2], np.bool_) if holes is None else holes
         return self._masks[position]
 
-    def _scratch_holes(self, window: Window, holes: Holes, frame: Frame, blobs: _Blobs) -> Frame:
+    def _scratch_holes(self, window: Window, holes: Holes, frame: Frame, blobs: Blobs) -> Frame:
         holes = holes & ~blobs.touched
         others = {n: self._clear[n + self._first].holes for n in window.frames}
         frames = {**window.frames, window.at: frame}
@@ -231,7 +231,7 @@ class _Stretch:
             return replace(filled, repairs=self._tools.filler.settled(filled.repairs))
         return filled
 
-    def _put_back(self, item: Prepared, frame: Frame, blobs: _Blobs) -> Rendered:
+    def _put_back(self, item: Prepared, frame: Frame, blobs: Blobs) -> Rendered:
         film = item.film
         undone = self._tools.undone.get(film.number, ())
         repairs, touched = blobs.numbered(undone, self._shot.exclude)
@@ -260,60 +260,7 @@ class _Stretch:
         return replace(found, kept=kept)
 
     def _is_excluded(self, box: Box) -> bool:
-        return any(_meet(box, one) for one in self._shot.exclude)
-
-
-class _Blobs:
-    """The repairs of one frame as they come, and which pixels are whose."""
-
-    def __init__(self, number: int, shape: tuple[int, ...]) -> None:
-        self._number = number
-        self._made: list[tuple[Repair, NDArray[np.bool_]]] = []
-        self.touched: Holes = np.zeros(shape, np.bool_)
-
-    def add_lines(self, clear: Unscratched) -> None:
-        """Lines cross: what two of them changed is the first one's."""
-        for one in clear.repairs:
-            place = _place(one.box)
-            mine = clear.subtracted[place] & ~self.touched[place]
-            self.touched[place] |= mine
-            self._made.append((one, mine))
-
-    def add(self, filled: Filled, labels: NDArray[np.int32]) -> None:
-        """Blobs whose pixels have the label of their number + 1; a hole takes what a line had."""
-        for one in filled.repairs:
-            place = _place(one.box)
-            mine = labels[place] == one.blob + 1
-            self._take(place, mine)
-            self.touched[place] |= mine
-            self._made.append((one, mine))
-
-    def _take(self, place: tuple[slice, slice], mine: NDArray[np.bool_]) -> None:
-        whole = np.zeros(self.touched.shape, np.bool_)
-        whole[place] = mine
-        self._made = [
-            (one, plane & ~whole[_place(one.box)]) if _slices_meet(one.box, place) else (one, plane)
-            for one, plane in self._made
-        ]
-
-    def numbered(
-        self, undone: Collection[int] | str, exclude: Collection[Box]
-    ) -> tuple[tuple[tuple[Repair, NDArray[np.bool_]], ...], Holes]:
-        """The repairs that stay, in order of their boxes, each with its number among all; and their pixels."""
-        order = sorted(self._made, key=lambda one: (one[0].box.y0, one[0].box.x0, one[0].box.y1, one[0].box.x1))
-        closed = np.zeros(self.touched.shape, np.bool_)
-        for box in exclude:
-            closed[max(0, box.y0) : box.y1, max(0, box.x0) : box.x1] = True
-        touched = np.zeros(self.touched.shape, np.bool_)
-        kept = []
-        for blob, (one, plane) in enumerate(order):
-            mine = plane & ~closed[_place(one.box)]
-            if undone == ALL or blob in undone or not mine.any():
-                continue
-            touched[_place(one.box)] |= mine
-            area = int(mine.sum())
-            kept.append((replace(one, page=self._number, blob=blob, area_px=area), mine))
-        return tuple(kept), touched
+        return any(boxes_meet(box, one) for one in self._shot.exclude)
 
 
 def law_of(settings: ShotSettings) -> CleanLaw:
@@ -332,18 +279,6 @@ def tools_for(settings: FilmSettings, device: str) -> Tools:
 def _labels(holes: Holes) -> NDArray[np.int32]:
     """As `clean` numbers blobs."""
     return np.asarray(cv2.connectedComponents(holes.astype(np.uint8))[1], np.int32)
-
-
-def _place(box: Box) -> tuple[slice, slice]:
-    return np.s_[box.y0 : box.y1, box.x0 : box.x1]
-
-
-def _slices_meet(box: Box, place: tuple[slice, slice]) -> bool:
-    return _meet(box, Box(place[0].start, place[1].start, place[0].stop, place[1].stop))
-
-
-def _meet(one: Box, other: Box) -> bool:
-    return one.y0 < other.y1 and other.y0 < one.y1 and one.x0 < other.x1 and other.x0 < one.x1
 
 
 def _box_of(line: Line) -> Box:

@@ -59,8 +59,8 @@ class MaskFiles:
     def stamps(self, first: int, last: int) -> list[object]:
         """What changes when a mask of these frames does."""
         stamps: list[object] = []
-        for number in self.numbers:
-            if first <= number <= last:
+        for number in range(max(first, self._sequence.first), min(last, self._sequence.last) + 1):
+            if number in self._sequence.names:
                 stat = self._sequence.path(number).stat()
                 stamps.append([number, stat.st_size, stat.st_mtime_ns])
         return stamps

@@ -106,26 +106,45 @@ def _chosen(work: Work, state: State) -> list[tuple[int, Holes]]:
     wanted = {max(group, key=lambda number: areas[number]) for group in groups}
     for number, place, ledger in _frames(work, state):
         if number in wanted:
-            holes[number] = ledger.touched()[place]
+            holes[number] = _holes_of(ledger, place)
     return sorted(holes.items())[:MOST_FRAMES]
+
+
+def _holes_of(ledger: patches.Patches, place: int) -> Holes:
+    page = ledger.pages[place]
+    holes = np.zeros((page.height, page.width), np.bool_)
+    for patch in ledger.patches:
+        if patch.repair.page == place:
+            box = patch.repair.box
+            holes[box.y0 : box.y1, box.x0 : box.x1] |= patch.touched
+    return holes
 
 
 def _least_certain(work: Work, state: State) -> list[Uncertain]:
     found: list[Uncertain] = []
-    for number, place, ledger in _frames(work, state):
-        found += [Uncertain(number, one.repair, one) for one in ledger.patches if one.repair.page == place]
-        found = sorted(found, key=lambda one: (one.repair.confidence, one.number, one.repair.blob))[:LEAST_CERTAIN]
+    for segment in work.segments:
+        ledger = _ledger_or_none(state, segment)
+        if ledger is not None:
+            first = segment.start + work.origin
+            found += [Uncertain(first + one.repair.page, one.repair, one) for one in ledger.patches]
+            found = sorted(found, key=lambda one: (one.repair.confidence, one.number, one.repair.blob))[:LEAST_CERTAIN]
     return found
 
 
 def _frames(work: Work, state: State) -> Iterator[tuple[int, int, patches.Patches]]:
     for segment in work.segments:
-        try:
-            ledger = ledger_of(state, segment)
-        except ImageError:
-            continue  # that segment failed
-        for place in range(len(ledger.pages)):
+        ledger = _ledger_or_none(state, segment)
+        for place in range(0 if ledger is None else len(ledger.pages)):
+            assert ledger is not None
             yield segment.start + place + work.origin, place, ledger
+
+
+def _ledger_or_none(state: State, segment: Segment) -> patches.Patches | None:
+    """None where the segment failed."""
+    try:
+        return ledger_of(state, segment)
+    except ImageError:
+        return None
 
 
 def _pairs(work: Work, numbers: list[int]) -> Iterator[tuple[int, Working, Working]]:

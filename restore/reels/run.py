@@ -76,16 +76,16 @@ def restore_reel(work: Work, state: State, workers: int, report: Report, *, over
 
 
 def _restored(work: Work, state: State, pool: Pool, report: Report) -> Summary:
-    prints = {segment.number: work.fingerprint(segment) for segment in work.segments}
+    prints, segments = work.fingerprints(), work.segments
     receipts: dict[int, dict[str, Any]] = {}
-    for segment in work.segments:
+    for segment in segments:
         if known := publish.is_done(work, state, segment, prints[segment.number]):
             receipts[segment.number] = known
-    left = [segment for segment in work.segments if segment.number not in receipts]
-    summary = Summary(work.source.label, len(work.segments), len(receipts))
+    left = [segment for segment in segments if segment.number not in receipts]
+    summary = Summary(work.source.label, len(segments), len(receipts))
     report.on_begin(work, state, len(receipts), len(left))
     for done in pool.run(Job("segment", segment.number) for segment in left):
-        segment = work.segments[done.job.number]
+        segment = segments[done.job.number]
         first, last = segment.start + work.origin, segment.stop - 1 + work.origin
         error, receipt = done.error, None
         if done.answer is not None:
@@ -101,7 +101,7 @@ def _restored(work: Work, state: State, pool: Pool, report: Report) -> Summary:
     if not work.is_video:
         summary.frames -= len(summary.faults)
     if work.is_video and not summary.failed:
-        summary.joined = publish.join_film(work, state, [receipts[segment.number] for segment in work.segments])
+        summary.joined = publish.join_film(work, state, [receipts[segment.number] for segment in segments])
     return summary
 
 

@@ -45,10 +45,11 @@ class Source:
         """What changes when the source does, for frames with these numbers, both included."""
         if self.frames is None:
             return _stamp(self.path)
+        names = self.frames.names
         return [
-            [number, os.fsencode(name).hex(), *_stamp(self.frames.path(number))]
-            for number, name in self.frames.names.items()
-            if first <= number <= last
+            [number, names[number].hex(), *_stamp(self.frames.path(number))]
+            for number in range(max(first, self.frames.first), min(last, self.frames.last) + 1)
+            if number in names
         ]
 
     def open(self, fields: Fields, decoder: Decoder) -> Reel:

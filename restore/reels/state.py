@@ -19,7 +19,7 @@ from restore.batch.fsops import explained
 from restore.batch.lock import acquire
 from restore.batch.places import NETWORK_FILESYSTEMS, STATE_NAME, filesystem_type
 from restore.errors import SetupError
-from restore.film.render import ALL
+from restore.film.blobs import ALL
 from restore.film.segments import Segment
 from restore.reels.source import Source
 from restore.trust.patches import SUFFIX

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from restore.errors import SetupError
-from restore.film.render import ALL
+from restore.film.blobs import ALL
 from restore.reels.review import ledger_of
 from restore.reels.run import Report, Summary, restore_reel
 from restore.reels.state import State

@@ -23,6 +23,7 @@ from restore.formats.encoding import Encoding, choose
 from restore.formats.video_pixels import Family
 from restore.recipe import PIXELS_VERSION, ColorFix, Pow2, Precision, Upscale
 from restore.reels import source as sources
+from restore.reels.masks import MaskFiles
 from restore.reels.source import Source
 from restore.reels.state import State, Undone
 
@@ -114,8 +115,12 @@ class Work:
 
         return 1 if self.settings.upscale is None else resolve(self.settings.upscale_model).scale
 
-    def fingerprint(self, segment: Segment) -> str:
-        """Of all that decides a segment's frames and bytes."""
+    def fingerprints(self) -> dict[int, str]:
+        """Of all that decides each segment's frames and bytes, by the segments' numbers."""
+        masks = None if self.masks is None else MaskFiles(self.masks)
+        return {segment.number: self._fingerprint(segment, masks) for segment in self.segments}
+
+    def _fingerprint(self, segment: Segment, masks: MaskFiles | None) -> str:
         first, last = segment.start + self.origin, segment.stop - 1 + self.origin
         shots = [shot for shot in self.plan.shots if shot.first <= last and first <= shot.last]
         reach = max(reach_frames(shot.settings) for shot in shots)
@@ -133,18 +138,11 @@ class Work:
             "shots": [[shot.first, shot.last, asdict(shot.settings)] for shot in shots],
             "settings": settings,
             "source": self.source.identity(first - reach, last + reach),
-            "masks": self._mask_stamps(first - 2, last + 2),
+            "masks": [] if masks is None else masks.stamps(first - reach, last + reach),
             "undone": {number: blobs for number, blobs in sorted(self.undone.items()) if first <= number <= last},
             "written": [self.written.codec, self.written.quality, self.target.suffix] if self.is_video else [],
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
-
-    def _mask_stamps(self, first: int, last: int) -> list[object]:
-        if self.masks is None:
-            return []
-        from restore.reels.masks import MaskFiles
-
-        return MaskFiles(self.masks).stamps(first, last)
 
 
 def pack(work: Work) -> bytes:

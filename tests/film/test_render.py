@@ -9,9 +9,10 @@ import pytest
 from moving import pan, specks
 from reels import MemoryReel, in_16_bits, plan_of
 
+from restore.film.blobs import ALL
 from restore.film.planted import Planted, Planting, Scratch, plant
 from restore.film.reel import Fault
-from restore.film.render import ALL, Rendered, Tools, render
+from restore.film.render import Rendered, Tools, render
 from restore.film.scan import judge_shot, scan
 from restore.film.settings import FilmSettings, InputColour, ShotSettings
 from restore.recipe import Polarity
