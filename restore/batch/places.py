@@ -147,6 +147,7 @@ def _with_state(options: RunOptions, source: Path, root: Path, target_name: str 
     local = platformdirs.user_state_path("restore") / "outputs" / key
     notes: tuple[str, ...] = ()
     if options.state is not None:
+        _check_writable(options.state, "--state")
         state = options.state / key
     elif target_name is not None or not source.is_dir():
         state = local  # one picture: no state folder is left beside it
@@ -209,20 +210,20 @@ def _check_masks(options: RunOptions, source: Path, root: Path) -> None:
             f"{named}: pictures of IN ({printable(source)}) could be replaced by saved masks there, or masks be read "
             "as pictures: name another folder"
         )
-    _check_writable(masks.save)
+    _check_writable(masks.save, "place for saved masks")
 
 
-def _check_writable(root: Path) -> None:
+def _check_writable(root: Path, what: str = "output") -> None:
     if root.exists() and not root.is_dir():
-        raise SetupError(f"{printable(root)}: is a file, and the output must be a folder: name another output")
+        raise SetupError(f"{printable(root)}: is a file, and the {what} must be a folder: name another {what}")
     if root.is_symlink() and not root.exists():
-        raise SetupError(f"{printable(root)}: is a symbolic link to nothing: make its folder or name another output")
+        raise SetupError(f"{printable(root)}: is a symbolic link to nothing: make its folder or name another {what}")
     existing = nearest_existing(root)
     if not existing.is_dir():
-        raise SetupError(f"{printable(existing)}: is a file where the output needs a folder: name another output")
+        raise SetupError(f"{printable(existing)}: is a file where the {what} needs a folder: name another {what}")
     read_only = False
     if hasattr(os, "statvfs"):
         read_only = bool(os.statvfs(existing).f_flag & os.ST_RDONLY)
     if read_only or not os.access(existing, os.W_OK | os.X_OK):
         why = "its filesystem is read-only" if read_only else "no permission"
-        raise SetupError(f"{printable(existing)}: can't be written ({why}): name another output")
+        raise SetupError(f"{printable(existing)}: can't be written ({why}): name another {what}")

@@ -46,4 +46,12 @@ def test_saved_masks_and_results_need_folders_of_their_own(tmp_path: Path) -> No
 
 
 def test_a_folder_for_masks_that_cant_be_is_told_before_any_work(tmp_path: Path) -> None:
-    assert "the output must be a folder" in found(tmp_path, source="in/a.png", target="out", save="in/a.png")
+    assert "the place for saved masks must be a folder" in found(
+        tmp_path, source="in/a.png", target="out", save="in/a.png"
+    )
+
+
+def test_a_state_that_cant_be_is_told_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "in.png").touch()
+    with pytest.raises(SetupError, match="is a file, and the --state must be a folder: name another --state"):
+        find_places(RunOptions(tmp_path / "in.png", tmp_path / "out", state=tmp_path / "in.png"))
