@@ -1,6 +1,6 @@
 """Measures how near fills come to what was there: restore beside OpenCV, biharmonic, PatchMatch and push-pull.
 
-    python benchmarks/inpaint.py --data FOLDER [--crop-px 192] [--most 24] [--keep FOLDER] [--dry-run]
+    python benchmarks/inpaint.py --data FOLDER [--crop-px 256] [--most 24] [--keep FOLDER] [--dry-run]
 
 FOLDER holds Set14, old photographs, DDS textures and scanned film damage (`inpaint_cases.SETS`); none was trained or
 fitted with.  Each picture's middle gets holes of each kind from a seed of its name, and every method the same ones:
@@ -58,7 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default=DEFAULT)
-    parser.add_argument("--crop-px", type=int, default=192)
+    parser.add_argument("--crop-px", type=int, default=256)
     parser.add_argument("--most", type=int, default=24, help="pictures a set")
     parser.add_argument("--context-px", type=int, default=Inpaint.context_px)
     parser.add_argument("--threads", type=int, default=1)
