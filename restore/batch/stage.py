@@ -189,6 +189,11 @@ def _check_exact(
     touched: Sequence[Touched],
 ) -> None:
     """What another decoding finds is the result, and outside the repairs the source, bit for bit in all channels."""
+    if any(page.stored.extras.get("light_above_alpha") for page in source.pages):
+        raise ImageError(
+            "its colour, stored times alpha, is brighter than its alpha in places, and would be cut off there: convert "
+            "it to straight alpha first"
+        )
     decoded = _read_back(job, written, output, decoder)
     if difference := first_difference(source, decoded, touched):
         raise ImageError(f"pixels that no repair may touch would change: {difference}: nothing was written")

@@ -28,6 +28,14 @@ def straight(pixels: Pixels, colour: Sequence[int], alpha_channel: int) -> tuple
     return result, bool(((light != 0) & ~covered).any())
 
 
+def is_above(pixels: Pixels, colour: Sequence[int], alpha_channel: int) -> bool:
+    """Whether integer colour is brighter somewhere than its alpha: its quotient is cut off at white, for good."""
+    if pixels.dtype.kind != "u":
+        return False
+    alpha = pixels[..., alpha_channel]
+    return any(bool(((pixels[..., channel] > alpha) & (alpha > 0)).any()) for channel in colour)
+
+
 def premultiplied(pixels: Pixels, colour: Sequence[int], alpha_channel: int, light_without_alpha: bool) -> Pixels:
     """Colour times alpha.  Where alpha is 0 colour becomes 0, unless the source had light there."""
     alpha = pixels[..., alpha_channel : alpha_channel + 1].astype(np.float32)

@@ -94,11 +94,11 @@ def decode_into(opened: Opened, memory: mmap.mmap) -> tuple[Page, ...]:
             memory, np.dtype(page.dtype), page.height * page.width * len(page.stored.channels), page.offset
         )
         target = flat.reshape(page.height, page.width, len(page.stored.channels))
-        light = False
-        for top, rows, lit in _straight_rows(opened, number):
+        told: set[str] = set()
+        for top, rows, said in _straight_rows(opened, number):
             target[top : top + rows.shape[0]] = rows
-            light |= lit
-        extras = {**page.stored.extras, **({"light_without_alpha": True} if light else {})}
+            told |= said
+        extras = {**page.stored.extras, **dict.fromkeys(sorted(told), True)}
         done.append(replace(page, stored=replace(page.stored, extras=extras)))
         del flat, target
     _refuse_broken(opened)
@@ -149,15 +149,18 @@ def described(pages: tuple[Page, ...]) -> list[dict[str, Any]]:
 
 def _straight_rows(
     opened: Opened, number: int, first: int = 0, last: int | None = None
-) -> Iterator[tuple[int, Pixels, bool]]:
+) -> Iterator[tuple[int, Pixels, frozenset[str]]]:
+    """(top, rows, which extras they give their page)."""
     page = opened.pages[number]
     for top, rows in _rows(opened.reader, number, page, first, page.height if last is None else last):
         if page.stored.alpha is Alpha.PREMULTIPLIED:
             colour = [i for i, name in enumerate(page.stored.channels) if name in ("Y", "R", "G", "B")]
-            fixed, lit = alpha.straight(rows, colour, page.stored.channels.index("A"))
-            yield top, fixed, lit
+            at = page.stored.channels.index("A")
+            fixed, lit = alpha.straight(rows, colour, at)
+            said = {"light_without_alpha": lit, "light_above_alpha": alpha.is_above(rows, colour, at)}
+            yield top, fixed, frozenset(name for name, holds in said.items() if holds)
         else:
-            yield top, rows, False
+            yield top, rows, frozenset()
 
 
 def _rows(reader: Any, number: int, page: Page, first: int, last: int) -> Iterator[tuple[int, Pixels]]:

@@ -331,6 +331,26 @@ def test_light_above_one_nan_and_premultiplied_alpha_survive_in_exr(
     assert np.isfinite(after[holes]).all()
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_integers_brighter_than_their_alpha_are_refused_rather_than_cut_off(
+    tmp_path: Path, inpaint: Inpaint, dtype: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    top = np.iinfo(dtype).max
+    for name, alpha in (("glow", top // 3), ("cover", top)):
+        pixels = np.dstack([painted(3, 40, 50, 3, np.dtype(dtype).type), np.full((40, 50), alpha, dtype)])
+        spec = OpenImageIO.ImageSpec(50, 40, 4, dtype)
+        output = OpenImageIO.ImageOutput.create("a.tif")
+        output.open(str(tmp_path / "in" / f"{name}.tif"), spec)
+        output.write_image(np.ascontiguousarray(pixels))
+        output.close()
+    mask = save(tmp_path / "m.png", specks(8, 40, 50))
+    result = inpaint(tmp_path / "in", tmp_path / "out", "--masks", mask, "--grow", "0")
+    assert result.exit_code == 3, result.output
+    assert files(tmp_path / "out") == {"cover.tif"}
+    assert "brighter than its alpha" in str(outcomes(result)["glow.tif"]["error"])
+
+
 @pytest.mark.parametrize("kind", ["half", "float"])
 def test_floats_under_partial_alpha_are_said_to_be_the_source_s_but_for_their_last_bit(
     tmp_path: Path, inpaint: Inpaint, kind: str
