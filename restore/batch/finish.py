@@ -78,8 +78,7 @@ class Finisher:
         if job.format == job.header.format:
             return stage_copy(job, facts, self.output)
         document = decoder.read(job.source) if read is None else read.document
-        exact = written_exactly(job.format, job.header)
-        touched = touched_planes(document, ()) if exact else None
+        touched = touched_planes(document, ()) if _can_be_compared(job) else None
         return stage(document, document, job, facts, self.output, decoder, touched)
 
     def finish(self, work: Work, decoder: Decoder) -> Staged:
@@ -132,7 +131,7 @@ class Finisher:
         if result is None:
             return facts
         if self.recipe.inpaint is not None or read.patches is not None:
-            kept = job.format == PATCHES or job.changes_in_place or written_exactly(job.format, job.header)
+            kept = job.format == PATCHES or job.changes_in_place or _can_be_compared(job)
             facts = replace(facts, repair=repair_facts(work, exact=enlarged is None and kept))
         if enlarged is not None:
             facts = replace(facts, drift=_drift(read.document, result))
@@ -171,6 +170,11 @@ def _enlarged(plane: Touched, size: tuple[int, ...]) -> Touched:
     rows, columns = (np.arange(new) * old // new for new, old in zip(size, plane.shape, strict=True))
     enlarged: Touched = plane[rows][:, columns]
     return enlarged
+
+
+def _can_be_compared(job: Job) -> bool:
+    """Whether a result that is written anew has its source's pixels, page by page: faces become a strip."""
+    return written_exactly(job.format, job.header) and job.header.arrangement is not Arrangement.CUBE_STRIP
 
 
 def _notes(read: Read) -> tuple[str, ...]:

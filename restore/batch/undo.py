@@ -106,8 +106,8 @@ def _known(journal: Journal, target: Path) -> tuple[Record, Patches]:
         raise SetupError(f"{named}: holds patches only: nothing needs undoing before `restore apply`")
     if repair.untouched_sha256 is None:
         raise SetupError(
-            f"{named}: was written in a lossy format or enlarged after its repair, where originals can't come back bit "
-            "for bit: make it again from the source with a corrected mask"
+            f"{named}: was written in a lossy format, enlarged after its repair or joined from faces, where originals "
+            "can't come back bit for bit: make it again from the source with a corrected mask"
         )
     patches = journal.ledger.read(target, record.sha256)
     if patches is None:

@@ -331,6 +331,36 @@ def test_light_above_one_nan_and_premultiplied_alpha_survive_in_exr(
     assert np.isfinite(after[holes]).all()
 
 
+def cube_dds(side: int) -> bytes:
+    """An uncompressed cube map, six faces of RGBA."""
+    masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    head = struct.pack("<4s7I44x", b"DDS ", 124, 0x100F, side, side, 4 * side, 0, 0)
+    head += struct.pack("<8I", 32, 0x41, 0, 32, *masks) + struct.pack("<5I", 0x1008, 0xFE00, 0, 0, 0)
+    return head + b"".join(painted(9 + face, side, side, 4).tobytes() for face in range(6))
+
+
+@pytest.mark.parametrize("options", [(), ("--format", "png")])
+def test_a_cube_map_is_repaired_face_by_face_in_place_or_as_a_strip(
+    tmp_path: Path, inpaint: Inpaint, options: tuple[str, ...]
+) -> None:
+    side = 32
+    for folder in ("in", "m"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "in" / "sky.dds").write_bytes(cube_dds(side))
+    (tmp_path / "in" / "whole.dds").write_bytes(cube_dds(side))
+    holes = np.zeros((6 * side, side), np.uint8)
+    holes[side + 10 : side + 14, 8:16] = 255
+    save(tmp_path / "m" / "sky.png", holes)
+    result = inpaint(tmp_path / "in", tmp_path / "out", "--masks", tmp_path / "m", "--grow", "0", *options)
+    assert result.exit_code == 0, result.output
+    before = np.concatenate([page.pixels for page in read(tmp_path / "in" / "sky.dds").pages])
+    made = read(tmp_path / "out" / ("sky.png" if options else "sky.dds"))
+    after = np.concatenate([page.pixels for page in made.pages])
+    assert np.array_equal(before[holes == 0], after[holes == 0])
+    assert (before[holes > 0] != after[holes > 0]).any()
+    assert invoke("verify", tmp_path / "out", "--source", tmp_path / "in").exit_code == 0
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 def test_integers_brighter_than_their_alpha_are_refused_rather_than_cut_off(
     tmp_path: Path, inpaint: Inpaint, dtype: str
