@@ -33,6 +33,8 @@ _LEAST_FACTOR = 0.3
 _LEAST_PIXELS = 6
 _LEAST_CLEAN = 64
 _LEAST_ALIKE = 8
+_LEAST_SOURCES = 4
+"""Fewer make a pattern of their own."""
 _STEP_PX = 2
 """Squares overlap, so every second one along each axis says all."""
 _QUANTA = 0.75
@@ -48,6 +50,9 @@ _DIRECTED = 0.35
 """Coherence of gradients, (l1 - l2) / (l1 + l2) of their structure tensor: about 0.15 for noise, 1 for a line."""
 _CALM_SHARE = 0.1
 """Grain is the same everywhere, texture isn't: so it is what the calmest squares have."""
+_UNEVEN = 1.5
+"""Grain differs with colour, but is at most so many times that of the calmest quarter of all squares around that have
+any: what stands out more is a pattern."""
 _ROUGH = 1.3
 """Squares with more than so many times the calm ones' deviation hold texture."""
 _CLIP = 3.0
@@ -164,6 +169,10 @@ def _missing(
     side = squares.side
     missing = np.zeros((height + side, width + side, values.shape[2]), np.float32)
     throughout = _robust_sigma(fill.values[fill.usable])
+    every = np.sort(squares.variance[squares.clean & (squares.variance >= least**2)][::_STEP_PX])
+    if not len(every):
+        return None
+    most = _UNEVEN**2 * float(every[len(every) // 4])
     for top in range(0, height, side):
         for left in range(0, width, side):
             cell = np.s_[top : top + side, left : left + side]
@@ -173,18 +182,19 @@ def _missing(
             if not alike.any():
                 continue
             variance = squares.variance[near]
-            calm = float(np.sort(variance[alike])[int(_CALM_SHARE * alike.sum())])
+            calm = min(most, float(np.sort(variance[alike])[int(_CALM_SHARE * alike.sum())]))
             known = fill.values[cell][fill.usable[cell]]
             had = _robust_sigma(known) if len(known) >= _LEAST_PIXELS else throughout
             if calm < least**2 or had > _ENOUGH * calm**0.5:
                 continue
             rows, columns = np.nonzero(alike & squares.even[near] & (variance <= _ROUGH**2 * calm))
-            if not len(rows):
+            if len(rows) < _LEAST_SOURCES:
                 continue
             pick = int(rng.integers(len(rows)))
             y, x = near[0].start + _STEP_PX * int(rows[pick]), near[1].start + _STEP_PX * int(columns[pick])
             scale = np.clip((calm / max(float(squares.variance[y, x]), 1e-12)) ** 0.5, 0.7, 1.4)
-            grain = np.clip(squares.fine[y : y + side, x : x + side] * scale, -_CLIP * calm**0.5, _CLIP * calm**0.5)
+            turned = np.rot90(squares.fine[y : y + side, x : x + side], int(rng.integers(4)))  # repeats show less
+            grain = np.clip(turned * scale, -_CLIP * calm**0.5, _CLIP * calm**0.5)
             missing[cell] = grain * (1 - had**2 / calm) ** 0.5
     missing = missing[:height, :width]
     if not missing[own].any():
