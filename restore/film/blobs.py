@@ -77,7 +77,3 @@ def boxes_meet(one: Box, other: Box) -> bool:
 
 def _place(box: Box) -> tuple[slice, slice]:
     return np.s_[box.y0 : box.y1, box.x0 : box.x1]
-
-
-def _slicesboxes_meet(box: Box, place: tuple[slice, slice]) -> bool:
-    return boxes_meet(box, Box(place[0].start, place[1].start, place[0].stop, place[1].stop))

@@ -28,7 +28,7 @@ class Tones:
     """The way to a display-like frame and back."""
 
     colour: InputColour
-    peak: float = 16.0
+    peak: float = 64.0
     """LINEAR: the light that becomes 1; brighter light goes on above it."""
 
     @property

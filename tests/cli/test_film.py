@@ -1,0 +1,41 @@
+"""Claims about the commands of film on the command line itself; tests/reels has them from file to file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from restore.cli import app
+from restore.errors import ExitCode
+
+runner = CliRunner()
+
+
+@pytest.mark.parametrize("command", ["film", "scan", "detect"])
+def test_help_lists_the_options_in_groups(command: str) -> None:
+    shown = runner.invoke(app, [command, "--help"]).output
+    assert "How the reel is read" in shown
+    assert "What is repaired" in shown
+
+
+def test_bench_has_detect() -> None:
+    assert "detect" in runner.invoke(app, ["bench", "--help"]).output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["film", "{here}/none.mkv", "out.mkv"], "no such file or folder: give a video, or a folder of frames"),
+        (["film", "{here}", "out"], "holds no numbered frames"),
+        (["scan", "{here}/still.png"], "use restore inpaint"),
+        (["undo", "{here}", "--frame", "3"], "no state of restore film"),
+        (["undo", "{here}"], "for film --frame N"),
+    ],
+)
+def test_what_is_no_reel_is_told_with_the_way_out(arguments: list[str], says: str, tmp_path: Path) -> None:
+    (tmp_path / "still.png").write_bytes(b"")
+    result = runner.invoke(app, [one.format(here=tmp_path) for one in arguments])
+    assert result.exit_code == ExitCode.COULD_NOT_START
+    assert says in result.output
