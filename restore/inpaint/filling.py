@@ -67,8 +67,7 @@ class _Hole:
     is_wide: bool = False
     """Its inside was filled at half the size."""
     waiting: int = 0
-    parts: list[tuple[At, Planes]] = field(default_factory=list)
-    evidence: Evidence | None = None
+    parts: list[tuple[Box, Evidence, At, Planes]] = field(default_factory=list)
     verdict: Verdict | None = None
 
 
@@ -229,21 +228,24 @@ class Filling:
         try:
             for piece, mask in zip(pieces, masks, strict=True):
                 fills = np.stack([np.clip(net[mask], 0, 1), smooth[mask], flow[mask], smoothest[mask]])
-                self._collect(piece.hole, self._surface.where(mask, read), fills, planes[..., 6][mask])
+                self._collect(piece, self._surface.where(mask, read), fills, planes[..., 6][mask])
         except ImageError as error:
             self.error = error
 
-    def _collect(self, hole: _Hole, at: At, fills: Planes, deviation: NDArray[np.float32]) -> None:
+    def _collect(self, piece: _Piece, at: At, fills: Planes, deviation: NDArray[np.float32]) -> None:
+        hole = piece.hole
         found = evidence(fills, hole.radius_px, deviation, is_rim=hole.is_wide)
-        hole.evidence = found if hole.evidence is None else hole.evidence + found
-        hole.parts.append((at, fills))
+        hole.parts.append((piece.box, found, at, fills))
         hole.waiting -= 1
         if hole.waiting:
             return
-        decided = self._means.arbiter.decide(hole.evidence)
-        for where, parts in hole.parts:
+        hole.parts.sort(key=lambda part: (part[0].y0, part[0].x0))  # sums mustn't depend on which batch came first
+        first, *others = (part[1] for part in hole.parts)
+        total = sum(others, first)
+        decided = self._means.arbiter.decide(total)
+        for _, _, where, parts in hole.parts:
             if self._means.witness is not None:
-                self._means.witness(hole.evidence, where, parts)
+                self._means.witness(total, where, parts)
             self._surface.write(where, decided.blend(parts))
         hole.parts.clear()
         hole.verdict = decided
