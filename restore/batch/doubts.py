@@ -7,10 +7,12 @@ from pathlib import Path
 
 from restore.batch.companions import Companions
 from restore.batch.job import Companion, Job, Problem, printable
+from restore.batch.large import banded
 from restore.batch.probe import OpenDecoder, probe_all
 from restore.errors import ImageError
-from restore.formats import Header
-from restore.holes.lint import DoubtKind, size_doubt
+from restore.formats import Decoder, Header
+from restore.holes.banded import read_mask
+from restore.holes.lint import Doubt, DoubtKind, size_doubt
 from restore.holes.lint import doubts as doubts_of
 from restore.image import Arrangement
 from restore.recipe import HolesFrom, Recipe
@@ -56,18 +58,25 @@ def _unusable(job: Job, mask: Companion, header: Header | ImageError) -> str | N
 
 def _pixel_doubts(jobs: Sequence[Job], open_decoder: OpenDecoder, *, invert: bool) -> list[str]:
     """Reads every mask once."""
-    wanted = {job.companion: mask_size(job.header) for job in jobs if job.companion is not None}
+    wanted = {job.companion: job for job in jobs if job.companion is not None}
     found = []
     with open_decoder() as decoder:
-        for mask, (width, height) in wanted.items():
+        for mask, job in wanted.items():
             try:
-                page = decoder.read(mask.source).first
+                said = _said(mask, job, decoder, invert=invert)
             except ImageError as error:
                 found.append(f"{printable(mask.relative)}: {_without(str(error), mask.source)}")
                 continue
-            said = doubts_of(page, width_px=width, height_px=height, invert=invert)
             found += [f"{printable(mask.relative)}: {d.words}" for d in said if d.kind is not DoubtKind.EMPTY]
     return found
+
+
+def _said(mask: Companion, job: Job, decoder: Decoder, *, invert: bool) -> tuple[Doubt, ...]:
+    """What is doubtful about the first page of a job's mask.  Raises ImageError."""
+    width, height = mask_size(job.header)
+    if job.in_bands:
+        return read_mask(banded(mask.source, 0, height, width, decoder), None, invert=invert)
+    return doubts_of(decoder.read(mask.source).first, width_px=width, height_px=height, invert=invert)
 
 
 def _without(message: str, path: Path) -> str:

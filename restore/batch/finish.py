@@ -5,7 +5,9 @@ Pictures without damage are passed on here, too: byte for byte, where nothing el
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +16,8 @@ from restore.batch.facts import Deviation, Facts
 from restore.batch.fsops import OutputRoot, digest_of
 from restore.batch.job import Failed, Job, Result, Skipped, Staged
 from restore.batch.journal import Journal
+from restore.batch.large import Large
+from restore.batch.large_files import digests_of, large_facts, stage_large
 from restore.batch.ledger import Ledger
 from restore.batch.repairs import last_bit_note, planes_of, repair_facts, storable, touched_planes
 from restore.batch.stage import stage, stage_copy, stage_in_place, stage_patches
@@ -21,10 +25,10 @@ from restore.batch.work import Read, Work
 from restore.color import drift
 from restore.formats import Decoder, encode, written_exactly
 from restore.holes.marked import as_mask
-from restore.image import Arrangement, Document
+from restore.image import Arrangement, Document, Image
 from restore.recipe import PATCHES, NoMask, Recipe, RunOptions
 from restore.trust import patches as patch_files
-from restore.trust.patches import Patches
+from restore.trust.patches import Patch, Patches
 from restore.trust.untouched import Touched
 
 NO_DAMAGE = "no hole in it"
@@ -73,7 +77,10 @@ class Finisher:
         if read is not None:
             facts = replace(facts, notes=_notes(read), seconds=read.seconds, traits_because=_because(read))
             if self.saved is not None:  # an empty one, for a person to paint on what was overlooked
-                notes = self._save_holes(job, touched_planes(read.document, ()), read.document, self.saved)
+                if read.large is None:
+                    notes = self._save_holes(job, touched_planes(read.document, ()), read.document, self.saved)
+                else:
+                    notes = self._save_bands(job, read.large, (), self.saved)
                 facts = replace(facts, notes=(*facts.notes, *notes))
         if job.format == job.header.format:
             return stage_copy(job, facts, self.output)
@@ -84,6 +91,8 @@ class Finisher:
     def finish(self, work: Work, decoder: Decoder) -> Staged:
         """Raises ImageError (and then leaves nothing behind), DiskFullError."""
         job, source = work.read.job, work.read.document
+        if work.read.large is not None:
+            return self._finish_in_bands(work, work.read.large, decoder)
         if work.repairs and work.enlarged is None:
             work = storable(work)
         result = work.result()
@@ -104,6 +113,25 @@ class Finisher:
         try:
             if self.ledger is not None and work.repairs:
                 self.ledger.keep(self._patches(work), job.target, staged.sha256)
+        except BaseException:
+            self.output.remove(staged.temporary)
+            raise
+        return staged
+
+    def _finish_in_bands(self, work: Work, large: Large, decoder: Decoder) -> Staged:
+        """`finish` of a picture that doesn't fit into memory."""
+        job, patches, facts = work.read.job, self._patches(work), self._facts(work, None)
+        if self.recipe.inpaint is not None and self.saved is not None:
+            notes = self._save_bands(job, large, patches.patches, self.saved)
+            facts = replace(facts, notes=(*facts.notes, *notes))
+        if job.format == PATCHES:
+            pages = [large.page(number, decoder) for number in range(len(large.sizes))]
+            facts = replace(facts, repair=large_facts(patches, digests_of(pages, large.sizes, patches)))
+            return stage_patches(patches, job, facts, self.output)
+        staged = stage_large(large, patches, job, facts, self.output, decoder)
+        try:
+            if self.ledger is not None and patches.patches:
+                self.ledger.keep(patches, job.target, staged.sha256)
         except BaseException:
             self.output.remove(staged.temporary)
             raise
@@ -139,6 +167,9 @@ class Finisher:
 
     def _patches(self, work: Work) -> Patches:
         job = work.read.job
+        if (large := work.read.large) is not None:
+            form = job.header.format if job.format == PATCHES else job.format
+            return Patches(work.read.source_sha256, form, self.recipe.fingerprint(), large.sizes, work.patched)
         return patch_files.made_from(
             work.read.document,
             work.document,
@@ -153,10 +184,29 @@ class Finisher:
         pages = tuple(
             as_mask(_enlarged(plane, page.pixels.shape[:2])) for plane, page in zip(planes, result.pages, strict=True)
         )
-        several = len(pages) > 1 and result.arrangement is not Arrangement.CUBE_STRIP
+        return self._save_masks(job, pages, result.arrangement, saved)
+
+    def _save_bands(self, job: Job, large: Large, patches: Sequence[Patch], saved: OutputRoot) -> tuple[str, ...]:
+        """The holes of a picture in bands: as many bytes as pixels, on disk until they are compressed."""
+        with ExitStack() as stack:
+            pages = []
+            for number, size in enumerate(large.sizes):
+                file = stack.enter_context(tempfile.TemporaryFile())
+                pixels = np.memmap(file, np.uint8, "w+", shape=(size.height, size.width, 1))
+                for patch in patches:
+                    if patch.repair.page == number:
+                        box = patch.repair.box
+                        pixels[box.y0 : box.y1, box.x0 : box.x1, 0][patch.touched] = 255
+                pages.append(as_mask(np.zeros((0, size.width), np.bool_)).with_pixels(pixels))
+            return self._save_masks(job, tuple(pages), Arrangement.PAGES, saved)
+
+    def _save_masks(
+        self, job: Job, pages: tuple[Image, ...], arrangement: Arrangement, saved: OutputRoot
+    ) -> tuple[str, ...]:
+        several = len(pages) > 1 and arrangement is not Arrangement.CUBE_STRIP
         form, suffix = ("tiff", ".tif") if several else ("png", ".png")
         target = job.relative.with_suffix(suffix)
-        with encode(Document(pages, result.arrangement), form) as data:
+        with encode(Document(pages, arrangement), form) as data:
             if not self.overwrite and saved.lstat(target) is not None:
                 there, here = saved.sha256(target), digest_of(data)
                 return () if there == here else ("its mask is kept as it was: --overwrite replaces saved masks",)

@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +130,27 @@ class OutputRoot:
             self.remove(written.path)
             raise ImageError(f"{printable(source)}: changed while it was copied; run again")
         return written
+
+    def rewrite(self, source: Path, target: Path, change: Callable[[BinaryIO], None]) -> Written:
+        """`copy` of another file, of which `change` then alters bytes; it gets it open for reading and writing.
+
+        Raises as `write`, and what `change` raises, and then leaves nothing behind.
+        """
+        copied = self.copy(source, target)
+        try:
+            with explained(target), self._directory(target.parent) as directory:
+                flags = os.O_RDWR | _NOFOLLOW | _BINARY
+                fd = os.open(directory.name(copied.path.name), flags, dir_fd=directory.fd)
+                with os.fdopen(fd, "r+b") as file:
+                    change(file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    file.seek(0)
+                    sha256, size = digest_of(file), file.tell()
+        except BaseException:
+            self.remove(copied.path)
+            raise
+        return Written(copied.path, size, sha256)
 
     def rename(self, temporary: Path, target: Path) -> os.stat_result:
         """Gives a temporary its final name, replacing what had it; not durable before `sync`.  Returns its lstat."""

@@ -63,6 +63,8 @@ class Job:
     companion: Companion | None = None
     unchanged: str = ""
     """Why the source's bytes are passed on as they are, where planning decided that."""
+    in_bands: bool = False
+    """Whether it is worked on in bands of rows, because it doesn't fit into memory."""
 
     @property
     def is_copy(self) -> bool:

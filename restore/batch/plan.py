@@ -18,7 +18,7 @@ from restore.batch.companions import Companions, companion_at, find_companions
 from restore.batch.doubts import check_companions
 from restore.batch.job import Companion, Job, Other, Plan, Problem, Skipped, SourceState, printable, without_place
 from restore.batch.journal import Journal
-from restore.batch.memory import bytes_inside, decoder_for, too_much
+from restore.batch.memory import WAYS_OUT, bytes_inside, decoder_for, not_in_bands, too_much
 from restore.batch.places import Places, nearest_existing
 from restore.batch.probe import OpenDecoder, probe_all
 from restore.batch.refuse import check_disk, estimate, refuse_foreign, refuse_lossy, refuse_unholdable
@@ -169,15 +169,29 @@ def _jobs(
         job = _job(candidate, header, output_format, output_size)
         if job.companion is None:
             job = replace(job, unchanged=unpaired)
-        growth = max(1, round(job.output_width_px / header.width))
-        needed = bytes_inside(job, growth, repaired=recipe.inpaint is not None)
         if job.out_pixels > options.max_pixels:
             problems.append(Problem(candidate.relative, _too_large(job, options.max_pixels, recipe)))
-        elif not job.unchanged and (reason := too_much(header, needed, free)):
-            problems.append(Problem(candidate.relative, reason))
+            continue
+        placed = job if job.unchanged else _placed(job, recipe, free)
+        if isinstance(placed, Job):
+            jobs.append(placed)
         else:
-            jobs.append(job)
+            problems.append(Problem(candidate.relative, placed))
     return jobs, problems
+
+
+def _placed(job: Job, recipe: Recipe, free_bytes: int) -> Job | str:
+    """The job, in bands of rows where it must be; or why it doesn't fit into memory, and the way out."""
+    repaired = recipe.inpaint is not None
+    growth = max(1, round(job.output_width_px / job.header.width))
+    reason = too_much(job.header, bytes_inside(job, growth, repaired=repaired), free_bytes)
+    if reason is None:
+        return job
+    if why := not_in_bands(job, recipe):
+        return f"{reason}; {why}; or {WAYS_OUT}"
+    job = replace(job, in_bands=True)
+    reason = too_much(job.header, bytes_inside(job, growth, repaired=repaired), free_bytes)
+    return job if reason is None else f"even in bands of rows, {reason}: {WAYS_OUT}"
 
 
 def _candidate(base: Path, relative: Path, target: Path, content: bool, companions: Companions) -> _Candidate | Problem:

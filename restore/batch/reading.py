@@ -9,6 +9,7 @@ from pathlib import Path
 
 from restore.batch.finding import find_in, read_patches
 from restore.batch.job import FailureKind, Job, SourceState, printable
+from restore.batch.large import search
 from restore.batch.sources import source_state
 from restore.batch.work import Read
 from restore.errors import ImageError
@@ -26,6 +27,8 @@ def read(job: Job, decoder: Decoder, recipe: Recipe, cost: float) -> Read:
     """Raises ImageError."""
     started = time.perf_counter()
     refuse_changed(job)
+    if job.in_bands:
+        return _read_in_bands(job, decoder, recipe, cost, started)
     document = decoder.read(job.source)
     rules = recipe.rules
     if document.arrangement is Arrangement.CUBE_STRIP:
@@ -37,6 +40,13 @@ def read(job: Job, decoder: Decoder, recipe: Recipe, cost: float) -> Read:
         read = replace(read, found=found, notes=notes, source_sha256=_sha256(job))
     elif recipe.upscale is None:
         read = _with_patches(read)
+    return replace(read, seconds=time.perf_counter() - started)
+
+
+def _read_in_bands(job: Job, decoder: Decoder, recipe: Recipe, cost: float, started: float) -> Read:
+    searched = search(job, decoder, recipe)
+    read = Read(job, searched.large.document, searched.traits, cost, 0.0, notes=searched.notes, large=searched.large)
+    read = _with_patches(read) if recipe.inpaint is None else replace(read, source_sha256=_sha256(job))
     return replace(read, seconds=time.perf_counter() - started)
 
 

@@ -99,6 +99,9 @@ def estimate(jobs: Iterable[Job], others: Iterable[Other]) -> tuple[int, int]:
     """Bytes that will be written: (hardly ever less, typical)."""
     low = typical = float(sum(other.size for other in others))
     for job in jobs:
+        if job.in_bands and job.format != PATCHES:  # a changed copy of the source
+            low, typical = low + job.source_state.size, typical + job.source_state.size
+            continue
         raw = job.out_pixels * len(job.header.channels) * job.header.bits / 8
         ratios = SIZE_RATIOS.get(job.format, OTHER_RATIO)
         low += raw * ratios[0]

@@ -113,15 +113,23 @@ def in_blocks(touched: Sequence[Touched], path: Path) -> tuple[Touched, ...]:
 
 def facts_of(repairs: Sequence[Repair], touched: Sequence[Touched], untouched_sha256: str | None) -> RepairFacts:
     """What the journal keeps of these repairs."""
+    changed_px = sum(int(plane.sum()) for plane in touched)
+    return facts_of_digests(repairs, changed_px, touched_digest(touched), untouched_sha256)
+
+
+def facts_of_digests(
+    repairs: Sequence[Repair], changed_px: int, touched_sha256: str, untouched_sha256: str | None
+) -> RepairFacts:
+    """What the journal keeps of these repairs, whose planes aren't at hand."""
     least = sorted(repairs, key=lambda repair: repair.confidence)[:UNCERTAIN]
     return RepairFacts(
         holes=len(repairs),
-        changed_px=sum(int(plane.sum()) for plane in touched),
+        changed_px=changed_px,
         fills=dict(sorted(Counter(repair.fill.value for repair in repairs).items())),
         uncertain=tuple(
             Uncertain(round(r.confidence, 4), r.page, r.blob, r.box.x0, r.box.y0, r.fill.value) for r in least
         ),
-        touched_sha256=touched_digest(touched),
+        touched_sha256=touched_sha256,
         untouched_sha256=untouched_sha256,
     )
 

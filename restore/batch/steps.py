@@ -14,6 +14,8 @@ from torch import Tensor
 
 from restore.batch.facts import Deviation
 from restore.batch.job import Deviated
+from restore.batch.large import Large, fill
+from restore.batch.memory import decoder_for
 from restore.batch.repairs import own_pixels
 from restore.batch.work import Leave, Step, Work
 from restore.errors import ImageError
@@ -163,11 +165,13 @@ class Inpainting:
         from restore.inpaint import Inpainter
 
         self._inpainter = Inpainter(model, step, batch_px=batch_px)
+        self._in_bands = Inpainter(model, step, batch_px=batch_px)
+        """Apart from the others: one band's crops aren't to wait for other pictures."""
 
     def stream(self, works: Iterable[Work | None], leave: Leave) -> Iterator[Work | None]:
         for burst in _bursts(works):
             whole: list[Work] = []
-            for pages, number, repaired in self._repaired(burst, whole):
+            for pages, number, repaired in self._repaired(burst, whole, leave):
                 pages.add(number, repaired)
                 if not pages.missing:
                     if pages.error is not None:
@@ -180,13 +184,18 @@ class Inpainting:
             if not burst.was_last:
                 yield None
 
-    def _repaired(self, burst: _Burst, whole: list[Work]) -> Iterator[tuple[_Pages, int, Repaired | ImageError]]:
-        """Every damaged page, under its document; documents without damage go to `whole`."""
+    def _repaired(
+        self, burst: _Burst, whole: list[Work], leave: Leave
+    ) -> Iterator[tuple[_Pages, int, Repaired | ImageError]]:
+        """Every damaged page, under its document; documents without damage, and those in bands, go to `whole`."""
 
         from restore.inpaint import Damaged
 
         def damaged() -> Iterator[tuple[tuple[_Pages, int], Damaged]]:
             for work in burst:
+                if work.read.large is not None:
+                    whole.extend(self._filled_in_bands(work, work.read.large, leave))
+                    continue
                 found = [(i, one) for i, one in enumerate(work.read.found) if one and (one.blobs or one.divided_blobs)]
                 if not found:
                     whole.append(work)
@@ -198,6 +207,17 @@ class Inpainting:
         for (pages, number), repaired in self._inpainter.stream(damaged()):
             yield pages, number, repaired
 
+    def _filled_in_bands(self, work: Work, large: Large, leave: Leave) -> list[Work]:
+        started = time.perf_counter()
+        try:
+            with decoder_for(work.read.job.in_pixels) as decoder:
+                patched = tuple(fill(large, work.read.traits, self._in_bands, decoder))
+        except ImageError as error:
+            leave(work, error)
+            return []
+        repairs = tuple((patch.repair, patch.touched) for patch in patched)
+        return [replace(work, repairs=repairs, patched=patched).after(time.perf_counter() - started)]
+
 
 class Patching:
     """Puts stored patches on."""
@@ -208,11 +228,14 @@ class Patching:
             if work is None or patches is None:
                 yield work
                 continue
+            repairs = tuple((patch.repair, patch.touched) for patch in patches.patches)
+            if work.read.large is not None:
+                yield replace(work, repairs=repairs, patched=patches.patches)
+                continue
             started = time.perf_counter()
             try:
                 document = patches.applied(work.document)
             except ImageError as error:
                 leave(work, error)
                 continue
-            repairs = tuple((patch.repair, patch.touched) for patch in patches.patches)
             yield replace(work, document=document, repairs=repairs).after(time.perf_counter() - started)

@@ -10,6 +10,9 @@ from restore.batch.facts import NO_FACTS, facts_from
 from restore.batch.job import Companion, Job, SourceState, Staged, printable
 from restore.batch.journal import Journal
 from restore.batch.journal_file import Record
+from restore.batch.large import open_large
+from restore.batch.large_files import before, stage_large
+from restore.batch.memory import decoder_for, in_bands, pixels_of
 from restore.batch.repairs import facts_of
 from restore.batch.stage import stage
 from restore.errors import ExitCode, SetupError
@@ -45,21 +48,12 @@ def undo(
     """
     record, patches = _known(journal, target)
     chosen = _chosen(patches, blobs, page, target)
-    path = journal.output.root / target
-    before = decoder.read(path)
-    after = patches.undone(before, chosen)
-    gone = [patch for patch in patches.patches if (patch.repair.page, patch.repair.blob) in chosen]
-    left = [patch for patch in patches.patches if (patch.repair.page, patch.repair.blob) not in chosen]
-    kept = replace(patches, patches=tuple(left))
-    remaining = kept.touched()
-    repair = facts_of([patch.repair for patch in kept.patches], remaining, untouched_digest(after, remaining))
-    journal.begin_undo(record, versions)
-    header = decoder.probe(path)
-    stat = path.stat()
-    state = SourceState(stat.st_size, stat.st_mtime_ns, stat.st_ino)
-    job = Job(record.source, path, target, header, state, record.format, header.width, header.height)
-    only = replace(patches, patches=tuple(gone)).touched()
-    staged = stage(before, after, job, NO_FACTS, journal.output, decoder, only)
+    gone = replace(patches, patches=tuple(p for p in patches.patches if (p.repair.page, p.repair.blob) in chosen))
+    kept = replace(patches, patches=tuple(p for p in patches.patches if (p.repair.page, p.repair.blob) not in chosen))
+    if in_bands(record.format, patches.pages):
+        staged = _staged_in_bands(journal, record, gone, kept, versions)
+    else:
+        staged = _staged(journal, record, gone, kept, decoder, versions)
     try:
         journal.ledger.keep(kept, target, staged.sha256)
     except BaseException:
@@ -68,9 +62,44 @@ def undo(
     companion = None
     if record.companion is not None and record.companion_state is not None:
         companion = Companion(record.companion, record.companion, record.companion_state)
-    _publish(replace(staged, facts=replace(facts_from(record.facts), repair=repair)), record, companion, journal)
+    facts = replace(facts_from(record.facts), repair=staged.facts.repair)
+    _publish(replace(staged, facts=facts), record, companion, journal)
     journal.end(ExitCode.OK)
-    return Undone(len(gone), sum(int(patch.touched.sum()) for patch in gone), len(kept.patches))
+    return Undone(len(gone.patches), sum(int(patch.touched.sum()) for patch in gone.patches), len(kept.patches))
+
+
+def _staged(
+    journal: Journal, record: Record, gone: Patches, kept: Patches, decoder: Decoder, versions: Mapping[str, str]
+) -> Staged:
+    """The result without `gone`, whole and checked, under a temporary name."""
+    path = journal.output.root / record.target
+    found = decoder.read(path)
+    after = gone.undone(found)
+    remaining = kept.touched()
+    repair = facts_of([patch.repair for patch in kept.patches], remaining, untouched_digest(after, remaining))
+    journal.begin_undo(record, versions)
+    job = _job(path, record, decoder)
+    facts = replace(NO_FACTS, repair=repair)
+    return stage(found, after, job, facts, journal.output, decoder, gone.touched())
+
+
+def _staged_in_bands(
+    journal: Journal, record: Record, gone: Patches, kept: Patches, versions: Mapping[str, str]
+) -> Staged:
+    """The same of a picture that doesn't fit into memory."""
+    path = journal.output.root / record.target
+    with decoder_for(pixels_of(gone.pages)) as decoder:
+        large = open_large(path, decoder)
+        journal.begin_undo(record, versions)
+        job = _job(path, record, decoder)
+        return stage_large(large, gone, job, NO_FACTS, journal.output, decoder, side=before, remaining=kept)
+
+
+def _job(path: Path, record: Record, decoder: Decoder) -> Job:
+    """The result as its own source."""
+    header, stat = decoder.probe(path), path.stat()
+    state = SourceState(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    return Job(record.source, path, record.target, header, state, record.format, header.width, header.height)
 
 
 def _publish(staged: Staged, record: Record, companion: Companion | None, journal: Journal) -> None:

@@ -13,11 +13,17 @@ from restore.batch.fsops import digest_of
 from restore.batch.job import printable
 from restore.batch.journal import Journal
 from restore.batch.journal_file import Record
+from restore.batch.large_files import difference_in_bands, digests_of, pages_of
+from restore.batch.memory import decoder_for, in_bands, pixels_of
 from restore.batch.repairs import in_blocks
 from restore.errors import ImageError, SetupError
 from restore.formats import Decoder
 from restore.recipe import PATCHES
+from restore.trust.patches import Patches
 from restore.trust.untouched import Touched, first_difference, touched_digest, untouched_digest
+
+_CHANGED = "pixels outside its repairs are not the source's any more"
+_OTHER_LEDGER = "its ledger is not the one that was written with it: restore the state folder from a copy"
 
 
 class Proof(StrEnum):
@@ -92,10 +98,13 @@ def _pixel_problems(
     record: Record, repair: RepairFacts, journal: Journal, decoder: Decoder, source: Path | None
 ) -> list[str]:
     try:
-        touched = _touched(record, repair, journal)
+        patches = _patches(record, journal)
+        if in_bands(record.format, patches.pages):
+            return _problems_in_bands(record, repair, patches, journal, source)
+        touched = _touched(record, repair, patches, journal)
         result = decoder.read(journal.output.root / record.target)
         if untouched_digest(result, touched) != repair.untouched_sha256:
-            return ["pixels outside its repairs are not the source's any more"]
+            return [_CHANGED]
         if source is None:
             return []
         difference = first_difference(decoder.read(_source_of(record, source)), result, touched)
@@ -104,18 +113,41 @@ def _pixel_problems(
     return [] if difference is None else [f"pixels outside its repairs differ from the source: {difference}"]
 
 
-def _touched(record: Record, repair: RepairFacts, journal: Journal) -> Sequence[Touched]:
-    """Which pixels were repaired, as the ledger has it and the journal's digest confirms.  Raises ImageError."""
+def _problems_in_bands(
+    record: Record, repair: RepairFacts, patches: Patches, journal: Journal, source: Path | None
+) -> list[str]:
+    """The same of a picture that doesn't fit into memory.  Raises ImageError."""
+    with decoder_for(pixels_of(patches.pages)) as decoder:
+        result = pages_of(journal.output.root / record.target, patches.pages, decoder)
+        digests = digests_of(result, patches.pages, patches)
+        if digests.touched_sha256 != repair.touched_sha256:
+            raise ImageError(_OTHER_LEDGER)
+        if digests.untouched_sha256 != repair.untouched_sha256:
+            return [_CHANGED]
+        if source is None:
+            return []
+        pages = pages_of(_source_of(record, source), patches.pages, decoder)
+        difference = difference_in_bands(pages, result, patches.pages, patches)
+    return [] if difference is None else [f"pixels outside its repairs differ from the source: {difference}"]
+
+
+def _patches(record: Record, journal: Journal) -> Patches:
+    """The repairs as the ledger has them.  Raises ImageError."""
     patches = journal.ledger.read(record.target, record.sha256)
     if patches is None:
         raise ImageError(
             f"which pixels were repaired isn't known: its file in {printable(journal.places.ledger)} is missing"
         )
+    return patches
+
+
+def _touched(record: Record, repair: RepairFacts, patches: Patches, journal: Journal) -> Sequence[Touched]:
+    """Which pixels were repaired, as the journal's digest confirms.  Raises ImageError."""
     touched = patches.touched()
     if record.format == "dds":
         touched = in_blocks(touched, journal.output.root / record.target)
     if touched_digest(touched) != repair.touched_sha256:
-        raise ImageError("its ledger is not the one that was written with it: restore the state folder from a copy")
+        raise ImageError(_OTHER_LEDGER)
     return touched
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from restore.batch.job import Job
+from restore.batch.large import Large
 from restore.errors import ImageError
 from restore.holes.found import Found
 from restore.image import Document
 from restore.traits import Traits
 from restore.trust.ledger import Repair
-from restore.trust.patches import Patches
+from restore.trust.patches import Patch, Patches
 from restore.trust.untouched import Touched
 from restore.upscale import Enlarged
 
@@ -37,9 +38,13 @@ class Read:
     """Known where repairs are remembered."""
     notes: tuple[str, ...] = ()
     """What a person should know of its holes."""
+    large: Large | None = None
+    """Where it is worked on in bands of rows; then its document has pages without rows."""
 
     @property
     def damaged(self) -> bool:
+        if self.large is not None and self.large.damaged:
+            return True
         return self.patches is not None or any(
             found is not None and (found.blobs or found.divided_blobs) for found in self.found
         )
@@ -54,6 +59,8 @@ class Work:
     """At the source's size, as repaired so far."""
     repairs: tuple[tuple[Repair, Touched], ...] = ()
     """Each with the plane of its box that says which pixels are its own."""
+    patched: tuple[Patch, ...] = ()
+    """The same with their pixels, where it is worked on in bands of rows."""
     enlarged: Enlarged | None = None
     seconds: float = 0.0
     """That the steps took."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from math import ceil, log2
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -127,6 +128,11 @@ class Inpainter:
                 raise result
             return result
         raise AssertionError("a stream of one picture gives one result")
+
+    def reach_px(self, radius_px: float) -> int:
+        """How far from a hole pixels have a say in its fill; `radius_px`: its largest distance to a known pixel."""
+        times = ceil(log2(radius_px / self._means.limit_px)) if radius_px > self._means.limit_px else 0
+        return self._means.context_px << times
 
     @property
     def batch_limit(self) -> int | None:

@@ -23,28 +23,63 @@ Touched = NDArray[np.bool_]
 _BAND_ROWS = 256
 
 
+class TouchedDigest:
+    """`touched_sha256` of the module's definition, of pages that come in bands of rows."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def begin(self, height: int, width: int) -> None:
+        """The next page."""
+        self._digest.update(f"{height}x{width}\n".encode())
+
+    def add(self, rows: Touched) -> None:
+        """Its next rows."""
+        self._digest.update(np.packbits(rows, axis=1).tobytes())
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
+
+
+class UntouchedDigest:
+    """`untouched_sha256` of the module's definition, of pages that come in bands of rows."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def begin(self, height: int, width: int, dtype: str, channels: Sequence[str]) -> None:
+        """The next page."""
+        self._digest.update(f"{height}x{width} {dtype} {','.join(channels)}\n".encode())
+
+    def add(self, rows: Pixels, touched: Touched) -> None:
+        """Its next rows."""
+        kept = rows.astype(rows.dtype.newbyteorder("<"))
+        kept[touched] = 0
+        self._digest.update(np.ascontiguousarray(kept).tobytes())
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
+
+
 def touched_digest(touched: Sequence[Touched]) -> str:
     """`touched_sha256` of the module's definition."""
-    digest = hashlib.sha256()
+    digest = TouchedDigest()
     for plane in touched:
-        digest.update(f"{plane.shape[0]}x{plane.shape[1]}\n".encode())
+        digest.begin(*plane.shape)
         for top in range(0, plane.shape[0], _BAND_ROWS):
-            digest.update(np.packbits(plane[top : top + _BAND_ROWS], axis=1).tobytes())
+            digest.add(plane[top : top + _BAND_ROWS])
     return digest.hexdigest()
 
 
 def untouched_digest(document: Document, touched: Sequence[Touched]) -> str:
     """`untouched_sha256` of the module's definition; works in bands of rows."""
-    digest = hashlib.sha256()
+    digest = UntouchedDigest()
     for page, plane in zip(document.pages, touched, strict=True):
         if plane.shape != page.pixels.shape[:2]:
             raise ValueError(f"{plane.shape = } is not the page's {page.pixels.shape[:2]}")
-        kind = f"{page.pixels.dtype.name} {','.join(page.stored.channels)}"
-        digest.update(f"{page.height}x{page.width} {kind}\n".encode())
+        digest.begin(page.height, page.width, page.pixels.dtype.name, page.stored.channels)
         for top, band in _bands(page.pixels):
-            rows = band.astype(band.dtype.newbyteorder("<"))
-            rows[plane[top : top + len(rows)]] = 0
-            digest.update(rows.tobytes())
+            digest.add(band, plane[top : top + len(band)])
     return digest.hexdigest()
 
 
