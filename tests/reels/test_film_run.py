@@ -8,9 +8,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import OpenImageIO
 import pytest
 from film_command import SMALL, kill_after, of, run
-from small_films import FRAMES, SIZE, write_dpx
+from small_films import FRAMES, SIZE, pictures, write_dpx
 
 from restore.film.native import changed, native_of, working_of
 from restore.film.reel import FilmFrame, open_clip
@@ -316,3 +317,26 @@ def test_a_lossy_codec_is_written_and_said_to_prove_nothing(clip: Path, tmp_path
     assert isinstance(result, FilmFrame)
     assert isinstance(source, FilmFrame)
     assert np.abs(working_of(result.native).astype(float) - source.working).mean() < 65535 * 0.02
+
+
+def test_linear_frames_keep_nan_negatives_and_highlights(tmp_path: Path) -> None:
+    source, target = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    for number, picture in enumerate(pictures()[:8], 1):
+        light = ((picture.astype(np.float32) / 255) ** 2.2).astype(np.float16)
+        light[2, 2], light[3, 3], light[4, 4] = np.nan, -2.5, 300
+        spec = OpenImageIO.ImageSpec(SIZE[1], SIZE[0], 3, "half")
+        writer = OpenImageIO.ImageOutput.create(str(source / f"a.{number:04d}.exr"))
+        assert writer.open(str(source / f"a.{number:04d}.exr"), spec)
+        assert writer.write_image(light)
+        writer.close()
+    code, events = run("film", source, target, *SMALL)
+    assert code == 0
+    assert of(events, "reel")[0]["input_colour"] == "linear"
+    (restored,) = of(events, "restored")
+    assert restored["proved"]
+    assert restored["blobs"] > 20
+    pixels = OpenImageIO.ImageInput.open(str(target / "a.0004.exr")).read_image("half").astype(np.float32)
+    assert np.isnan(pixels[2, 2]).all()
+    assert (pixels[3, 3] == -2.5).all()
+    assert (pixels[4, 4] == 300).all()
