@@ -1,5 +1,5 @@
 # The commands that README shows first.  Each does all the set-up it needs, in .venv; nothing outside this folder changes.
-#   make demo    repair damaged pictures, enlarge a few real textures, and draw sheets to look at
+#   make demo    repair pictures and film, enlarge a few real textures, and draw sheets to look at
 #   make test    run the tests
 #   make lint    ruff and mypy
 #   make mutants plant bugs in the CUDA kernels, and see each one noticed (some minutes)
@@ -49,11 +49,13 @@ demo: $(READY)
 	$(BIN)/restore inpaint examples/holes $(DEMO)/holes --holes 'key:#ff00ff'
 	$(BIN)/restore verify $(DEMO)/photos
 	$(BIN)/restore sheet examples/photos $(DEMO)/photos $(DEMO)/repaired.png
+	$(BIN)/restore film examples/film/reel.mkv $(DEMO)/reel.mkv --max-size 12 --review $(DEMO)/film-pages
 	$(BIN)/restore upscale examples/textures $(DEMO)/textures --model $(DEMO_MODEL)
 	$(BIN)/restore sheet examples/textures $(DEMO)/textures $(DEMO)/before-after.png
 	@echo
 	@echo "Look at  $(DEMO)/repaired.png      two old photographs, before and after"
 	@echo "         $(DEMO)/holes/            a texture whose magenta parts were filled"
+	@echo "         $(DEMO)/film-pages/       frames of two seconds of film: source, holes, result; reel.mkv is the film"
 	@echo "         $(DEMO)/textures/         the textures, four times larger, under the same names"
 	@echo "and at   $(DEMO)/before-after.png  before and after, side by side"
 
