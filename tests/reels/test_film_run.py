@@ -57,15 +57,13 @@ def test_a_video_loses_its_dirt_and_nothing_else(clip: Path, whole: Path) -> Non
     assert some > FRAMES * 0.75
 
 
-@pytest.mark.parametrize("at", [("reel", 1), ("segment", 1), ("segment", 2), ("segment", 4)], ids=str)
-def test_a_video_killed_anywhere_resumes_to_the_same_file(
-    clip: Path, whole: Path, tmp_path: Path, at: tuple[str, int]
-) -> None:
+def test_a_video_killed_again_and_again_resumes_to_the_same_file(clip: Path, whole: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mkv"
-    assert kill_after(*at, "film", clip, target, *SMALL, "--workers", "2") == at[1]
+    for at in (("reel", 1), ("segment", 1), ("segment", 2)):
+        assert kill_after(*at, "film", clip, target, *SMALL, "--workers", "2") == at[1]
     code, events = run("film", clip, target, *SMALL, "--workers", "2")
     assert code == 0
-    assert of(events, "reel")[0]["done"] >= (at[1] - 1 if at[0] == "segment" else 0), "what was done stays done"
+    assert of(events, "reel")[0]["done"] >= 3, "what was done stays done"
     assert target.read_bytes() == whole.read_bytes()
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".part")]
 
