@@ -17,7 +17,7 @@ import numpy as np
 from restore.batch.job import Job, printable, without_place
 from restore.errors import ImageError
 from restore.formats import Decoder
-from restore.formats.tiff_strips import grids_of
+from restore.formats.tiff_grid import grids_of
 from restore.holes.banded import BandedFound, find_in_bands
 from restore.holes.lint import DoubtKind, size_doubt
 from restore.image import Banded, Document, Image

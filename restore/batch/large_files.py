@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -93,8 +93,9 @@ def digests_of(pages: Sequence[Banded], sizes: Sequence[PageSize], patches: Patc
     for number, (page, size) in enumerate(zip(pages, sizes, strict=True)):
         touched_digest.begin(size.height, size.width)
         untouched_digest.begin(size.height, size.width, size.dtype, size.channels)
+        own = _ByRows(patches, number)
         for top, band in page.bands(_band_rows(size)):
-            touched = touched_rows(patches, number, top, band.height, band.width)
+            touched = own.touched(top, band)
             touched_digest.add(touched)
             untouched_digest.add(band.pixels, touched)
     return Digests(touched_digest.hexdigest(), untouched_digest.hexdigest())
@@ -105,22 +106,44 @@ def difference_in_bands(
 ) -> str | None:
     """Where two pictures of these sizes differ outside the patches, in words; None: nowhere."""
     for number, (a, b, size) in enumerate(zip(one, other, sizes, strict=True)):
+        own = _ByRows(patches, number)
         for top, band in a.bands(_band_rows(size)):
-            touched = touched_rows(patches, number, top, band.height, band.width)
-            if said := _difference(band, b.rows(top, top + band.height), number, top, touched):
+            if said := _difference(band, b.rows(top, top + band.height), number, top, own.touched(top, band)):
                 return said
     return None
 
 
-def touched_rows(patches: Patches, page: int, top: int, height: int, width: int) -> Touched:
-    """(height, width): which pixels of the rows from `top` on the patches of a page touch."""
-    plane = np.zeros((height, width), np.bool_)
-    for patch in patches.patches:
-        box = patch.repair.box
-        first, last = max(box.y0, top), min(box.y1, top + height)
-        if patch.repair.page == page and first < last:
+class _ByRows:
+    """The patches of one page, by the rows that they touch."""
+
+    def __init__(self, patches: Patches, page: int) -> None:
+        self._own = [patch for patch in patches.patches if patch.repair.page == page]
+        self._firsts = np.array([patch.repair.box.y0 for patch in self._own], np.int64)
+        self._lasts = np.array([patch.repair.box.y1 for patch in self._own], np.int64)
+
+    def touched(self, top: int, band: Image) -> Touched:
+        """(H, W) of a band that begins at row `top`: which of its pixels they touch."""
+        plane = np.zeros(band.pixels.shape[:2], np.bool_)
+        for patch, first, last in self._within(top, band.height):
+            box = patch.repair.box
             plane[first - top : last - top, box.x0 : box.x1] |= patch.touched[first - box.y0 : last - box.y0]
-    return plane
+        return plane
+
+    def laid(self, top: int, band: Image, side: Side) -> Image:
+        """The band with their pixels."""
+        pixels = band.pixels.copy()
+        for patch, first, last in self._within(top, band.height):
+            box = patch.repair.box
+            mine = patch.touched[first - box.y0 : last - box.y0]
+            start = int(np.count_nonzero(patch.touched[: first - box.y0]))
+            window = pixels[first - top : last - top, box.x0 : box.x1]
+            window[mine] = side(patch)[start : start + int(np.count_nonzero(mine))]
+        return band.with_pixels(pixels)
+
+    def _within(self, top: int, height: int) -> Iterator[tuple[Patch, int, int]]:
+        """Those with rows in `top`..`top + height`, and these rows."""
+        for i in np.flatnonzero((self._firsts < top + height) & (self._lasts > top)).tolist():
+            yield self._own[i], max(int(self._firsts[i]), top), min(int(self._lasts[i]), top + height)
 
 
 def pages_of(path: Path, sizes: Sequence[PageSize], decoder: Decoder) -> list[Banded]:
@@ -147,29 +170,16 @@ def _proved(
     for number, size in enumerate(large.sizes):
         touched_digest.begin(size.height, size.width)
         untouched_digest.begin(size.height, size.width, size.dtype, size.channels)
+        laid, left = _ByRows(patches, number), _ByRows(kept, number)
         for top, band in large.page(number, decoder).bands(_band_rows(size)):
-            meant = band.pixels.copy()
-            _lay(meant, patches, side, number, top)
+            meant = laid.laid(top, band, side)
             found = result[number].rows(top, top + band.height)
-            if said := _difference(band.with_pixels(meant), found, number, top, None):
+            if said := _difference(meant, found, number, top, None):
                 raise ImageError(f"the written result is not what was meant: {said}: nothing was written")
-            touched = touched_rows(kept, number, top, band.height, band.width)
+            touched = left.touched(top, band)
             touched_digest.add(touched)
-            untouched_digest.add(meant, touched)
+            untouched_digest.add(meant.pixels, touched)
     return Digests(touched_digest.hexdigest(), untouched_digest.hexdigest())
-
-
-def _lay(pixels: Pixels, patches: Patches, side: Side, page: int, top: int) -> None:
-    """Lays the patches of a page onto its rows from `top` on."""
-    for patch in patches.patches:
-        box = patch.repair.box
-        first, last = max(box.y0, top), min(box.y1, top + len(pixels))
-        if patch.repair.page != page or first >= last:
-            continue
-        mine = patch.touched[first - box.y0 : last - box.y0]
-        start = int(np.count_nonzero(patch.touched[: first - box.y0]))
-        window = pixels[first - top : last - top, box.x0 : box.x1]
-        window[mine] = side(patch)[start : start + int(np.count_nonzero(mine))]
 
 
 def _difference(one: Image, other: Image, number: int, top: int, touched: Touched | None) -> str | None:

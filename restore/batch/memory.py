@@ -11,7 +11,7 @@ from restore.batch.job import Job
 from restore.device import free_bytes
 from restore.errors import ImageError
 from restore.formats import Decoder, Header
-from restore.formats.tiff_strips import grids_of
+from restore.formats.tiff_grid import grids_of
 from restore.recipe import PATCHES, HolesFrom, Recipe, Wrap
 from restore.trust.patches import PageSize
 

@@ -6,6 +6,7 @@ decoder     probe, read, check: the parent's side of the limited child
 process     the child's life; wire: its messages; child: its loop; reading: what it does
 encode      a document to a file's bytes
 png tga bmp jpeg tiff webp pnm exr dds    one format each: what stands beside the pixels, and writing
+tiff_grid tiff_strips dds_blocks dds_patch    changing pixels in a copy of a file
 raster oiio pillow                        pixels through libraries
 ifd exif alpha container shared           what several formats share
 

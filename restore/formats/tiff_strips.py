@@ -8,13 +8,11 @@ Source: TIFF 6.0, BigTIFF.
 
 from __future__ import annotations
 
-import mmap
 import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -23,19 +21,12 @@ from numpy.typing import NDArray
 from restore.errors import ImageError
 from restore.formats import ifd, oiio
 from restore.formats.shared import anonymous_file, named_for_library
-from restore.formats.tiff import MAX_PAGES
+from restore.formats.tiff_grid import CODES, DEFLATE, LZW, NONE, PACKBITS, Grid, Table, read_grids
 from restore.image import Pixels
 
-_NONE, _LZW, _PACKBITS = 1, 5, 32773
-_DEFLATE = frozenset({8, 32946})
-_THROUGH_LIBRARY = {_LZW: "lzw", _PACKBITS: "packbits"}
-_WAY = "save it uncompressed, or with LZW or ZIP, as RGB or grey of 8 or 16 bits"
-_MOST_CHUNK_BYTES = 256 << 20
-"""Of what has to be decoded to change one pixel: some writers make one strip of a whole picture."""
+_THROUGH_LIBRARY = {LZW: "lzw", PACKBITS: "packbits"}
 _SPAN_BYTES = 64 << 20
 """Rows that are decoded at once."""
-_CODES = {3: ("H", 2), 4: ("I", 4), 16: ("Q", 8)}
-_DEFAULTS = {259: 1, 262: -1, 266: 1, 277: 1, 284: 1, 317: 1}
 
 
 @dataclass(frozen=True)
@@ -53,57 +44,8 @@ class Change:
     """(n, C): what they become, row by row."""
 
 
-@dataclass(frozen=True)
-class _Table:
-    """An array of the directory, and where its numbers stand in the file."""
-
-    values: NDArray[np.uint64]
-    position: int
-    kind: int
-
-
-@dataclass(frozen=True)
-class Grid:
-    """How one page's samples stand in the file."""
-
-    width: int
-    height: int
-    channels: int
-    dtype: str
-    """"uint8" or "uint16"."""
-    endian: str
-    compression: int
-    is_differenced: bool
-    """Predictor 2: what is stored is each sample's difference from the one to its left."""
-    is_separate: bool
-    """Each channel has strips or tiles of its own."""
-    chunk_width: int
-    chunk_rows: int
-    is_tiled: bool
-    offsets: _Table
-    counts: _Table | None
-
-    @property
-    def row_bytes(self) -> int:
-        return self.width * self.channels * np.dtype(self.dtype).itemsize
-
-    @property
-    def across(self) -> int:
-        return -(-self.width // self.chunk_width)
-
-    @property
-    def down(self) -> int:
-        return -(-self.height // self.chunk_rows)
-
-
 Rows = Callable[[int, int, int], Pixels]
 """(page, first row, row after the last) -> (rows, W, C) as they stand in the source."""
-
-
-def grids_of(path: Path) -> tuple[Grid, ...]:
-    """How every page stands in the file.  ImageError, with the way out, where pages can't be changed in place."""
-    with path.open("rb") as file:
-        return _grids(file)
 
 
 def rewrite(file: BinaryIO, changes: Sequence[Change], rows: Rows) -> None:
@@ -111,7 +53,7 @@ def rewrite(file: BinaryIO, changes: Sequence[Change], rows: Rows) -> None:
 
     Raises ImageError; then, and after an OSError, the copy is worth nothing.
     """
-    grids = _grids(file)
+    grids = read_grids(file)
     for number, grid in enumerate(grids):
         own = sorted((change for change in changes if change.page == number), key=lambda change: change.y0)
         if own:
@@ -127,16 +69,18 @@ class _Page:
         self._number = number
         self._shared = len(np.unique(grid.offsets.values)) < len(grid.offsets.values)
         """Several strips in one place: some writers store equal ones once."""
-        self._step = 1 if grid.compression == _NONE and not grid.is_tiled else grid.chunk_rows
+        self._step = 1 if grid.compression == NONE and not grid.is_tiled else grid.chunk_rows
         """Rows that are written together: without compression each row of a strip stands for itself."""
 
     def change(self, changes: Sequence[Change], rows: Rows) -> None:
         grid = self._grid
+        firsts = np.array([one.y0 for one in changes])
+        lasts = np.array([one.y0 + len(one.touched) for one in changes])
         for top, stop in self._spans(changes):
             band = rows(self._number, top, stop).copy()
             touched = np.zeros(band.shape[:2], np.bool_)
-            for change in changes:
-                _lay(change, band, touched, top)
+            for i in np.flatnonzero((firsts < stop) & (lasts > top)).tolist():
+                _lay(changes[i], band, touched, top)
             for start in range(top, stop, self._step):
                 end = min(start + self._step, grid.height)
                 if touched[start - top : end - top].any():
@@ -179,10 +123,10 @@ class _Page:
             samples = np.pad(samples, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
         data = _encoded(samples, grid)
         start = int(grid.offsets.values[index])
-        if grid.compression == _NONE:
+        if grid.compression == NONE:
             self._write_at(start + row * samples[0].nbytes, data)
             return
-        assert grid.counts is not None  # `_grids` refuses compressed pages without
+        assert grid.counts is not None  # `tiff_grid` refuses compressed pages without
         if self._shared or len(data) > int(grid.counts.values[index]):
             start = self._file.seek(0, os.SEEK_END)
             start += start % 2
@@ -190,8 +134,8 @@ class _Page:
         self._write_at(start, data)
         self._tell(grid.counts, index, len(data))
 
-    def _tell(self, table: _Table, index: int, value: int) -> None:
-        code, size = _CODES[table.kind]
+    def _tell(self, table: Table, index: int, value: int) -> None:
+        code, size = CODES[table.kind]
         if value >> (8 * size):
             raise ImageError(
                 "its repaired strips need more room than its directory can tell of: save it as BigTIFF, or uncompressed"
@@ -222,9 +166,9 @@ def _encoded(samples: Pixels, grid: Grid) -> bytes:
         differences[:, 1:] -= samples[:, :-1]  # wraps around, as it should
         samples = differences
     raw = np.ascontiguousarray(samples, np.dtype(grid.dtype).newbyteorder("<" if grid.endian == "<" else ">"))
-    if grid.compression == _NONE:
+    if grid.compression == NONE:
         return raw.tobytes()
-    if grid.compression in _DEFLATE:
+    if grid.compression in DEFLATE:
         return zlib.compress(raw.tobytes(), 6)
     return _through_library(np.frombuffer(raw.tobytes(), np.uint8).reshape(len(raw), -1, 1), grid.compression)
 
@@ -253,93 +197,3 @@ def _through_library(raw: NDArray[np.uint8], compression: int) -> bytes:
     if len(told[273]) != 1:
         raise ImageError("can't be encoded: the TIFF writer's output is not as expected")
     return data[told[273][0] : told[273][0] + told[279][0]]
-
-
-def _grids(file: BinaryIO) -> tuple[Grid, ...]:
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view, memoryview(view) as data:
-        form = ifd.layout(data)
-        pages = list(ifd.chain(data, form, MAX_PAGES + 1))
-        if len(pages) > MAX_PAGES:
-            raise ImageError(f"it has more than {MAX_PAGES} pages")
-        return tuple(_grid(data, form, {place.tag: place for place in places}) for places in pages)
-
-
-def _grid(data: memoryview, form: ifd.Layout, by_tag: dict[int, ifd.Place]) -> Grid:
-    def numbers(tag: int) -> tuple[int, ...]:
-        return ifd.numbers(data, form, by_tag[tag]) if tag in by_tag else ()
-
-    def first(tag: int) -> int:
-        return (*numbers(tag), _DEFAULTS.get(tag, 0))[0]
-
-    width, height, channels, compression = first(256), first(257), first(277), first(259)
-    bits = set(numbers(258)) or {1}
-    _refuse_unchangeable(by_tag, bits, set(numbers(339)), first, numbers(338))
-    is_tiled, is_separate = 322 in by_tag, first(284) == 2
-    chunk_width = first(322) if is_tiled else width
-    chunk_rows = first(323) if is_tiled else min(first(278) or height, height)
-    offsets = _table(data, form, by_tag.get(324 if is_tiled else 273))
-    counts = _table(data, form, by_tag.get(325 if is_tiled else 279))
-    if min(width, height, channels, chunk_width, chunk_rows) < 1 or offsets is None:
-        raise ImageError("its directory doesn't say where its pixels are: damaged")
-    item = max(bits) // 8
-    grid = Grid(
-        *(width, height, channels, f"uint{8 * item}", form.endian, compression),
-        is_differenced=compression != _NONE and compression != _PACKBITS and first(317) == 2,
-        is_separate=is_separate,
-        chunk_width=chunk_width,
-        chunk_rows=chunk_rows,
-        is_tiled=is_tiled,
-        offsets=offsets,
-        counts=counts,
-    )
-    chunks = grid.across * grid.down * (channels if is_separate else 1)
-    if len(offsets.values) != chunks or (counts is not None and len(counts.values) != chunks):
-        raise ImageError(f"it has {len(offsets.values)} strips or tiles, its size makes {chunks}: damaged")
-    if compression != _NONE and counts is None:
-        raise ImageError("its directory doesn't say how long its strips are: damaged")
-    if compression != _NONE or is_tiled:
-        held = chunk_rows * chunk_width * item * (1 if is_separate else channels)
-        rows = chunk_rows * grid.row_bytes
-        if max(held, rows) > _MOST_CHUNK_BYTES:
-            raise ImageError(
-                f"its strips hold {chunk_rows} rows each, too many to change one: {_WAY} in smaller strips"
-            )
-    last = int(offsets.values.max())
-    if last >= len(data):
-        raise ImageError("its strips lie outside the file: damaged or truncated")
-    return grid
-
-
-def _refuse_unchangeable(
-    by_tag: dict[int, ifd.Place],
-    bits: set[int],
-    kinds: set[int],
-    first: Callable[[int], int],
-    extra: tuple[int, ...],
-) -> None:
-    """ImageError for pages whose pixels stand in the file otherwise than they are read."""
-    if bits not in ({8}, {16}) or kinds - {1, 4}:
-        what = "its pixels are neither 8 nor 16 bits"
-    elif first(259) not in {_NONE, *_THROUGH_LIBRARY, *_DEFLATE}:
-        what = f"its compression (number {first(259)}) can't be changed in places"
-    elif first(262) not in (1, 2):
-        what = "its colours are neither RGB nor grey with 0 as black"
-    elif first(259) != _NONE and first(317) not in (1, 2):
-        what = f"its predictor (number {first(317)}) can't be changed in places"
-    elif first(266) != 1:
-        what = "its bits are stored backwards"
-    elif 1 in extra:
-        what = "its colours are premultiplied with alpha"
-    elif 330 in by_tag:
-        what = "it holds pages inside pages (SubIFDs)"
-    else:
-        return
-    raise ImageError(f"{what}: {_WAY}")
-
-
-def _table(data: memoryview, form: ifd.Layout, place: ifd.Place | None) -> _Table | None:
-    if place is None or place.kind not in _CODES:
-        return None
-    kind = np.dtype(f"{form.endian}u{_CODES[place.kind][1]}")
-    values = np.frombuffer(data[place.position : place.position + place.size], kind)
-    return _Table(values.astype(np.uint64), place.position, place.kind)

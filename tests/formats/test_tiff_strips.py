@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from restore.errors import ImageError
-from restore.formats import Decoder, tiff_strips
+from restore.formats import Decoder, tiff_grid, tiff_strips
 from restore.formats import encode as encode_document
 from restore.formats.tiff_strips import Change
 from restore.image import Alpha, Document, Image, Stored, Transfer
@@ -91,7 +91,7 @@ def test_strips_that_nothing_touches_keep_their_bytes(tmp_path: Path) -> None:
     page = scan(np.uint16, 3, {"tiff.compression": "zip"}, side=400)
     source = write(tmp_path / "scan.tif", page)
     rewrite(source, tmp_path / "out.tif", change_of(page))
-    before, after = (tiff_strips.grids_of(path)[0] for path in (source, tmp_path / "out.tif"))
+    before, after = (tiff_grid.grids_of(path)[0] for path in (source, tmp_path / "out.tif"))
     assert after.counts is not None
     assert before.counts is not None
     moved = np.flatnonzero(
@@ -146,7 +146,7 @@ def test_files_that_are_read_otherwise_than_they_stand_are_refused_with_a_way_ou
     stored = Stored("tiff", pixels.dtype.itemsize * 8, is_float, Transfer.SRGB, alpha, CHANNELS[pixels.shape[2]])
     source = write(tmp_path / "scan.tif", Image(pixels, stored))
     with pytest.raises(ImageError, match=words) as caught:
-        tiff_strips.grids_of(source)
+        tiff_grid.grids_of(source)
     assert "LZW or ZIP" in str(caught.value)
 
 
