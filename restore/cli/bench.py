@@ -67,7 +67,7 @@ def detect(
     one = sources_in(source)[0]
     with Decoder() as decoder:
         reading = Reading(frames, fields, input_colour, plan)
-        made = film_options.plan_for(one, reading, wishes, decoder, None, lambda: None)
+        made = film_options.plan_for(one, reading, wishes, decoder, None)
         if frames is None and made.last - made.first >= _MOST_FRAMES:
             middle = (made.first + made.last - _MOST_FRAMES) // 2
             made = film_options.cut_to(made, f"{middle}-{middle + _MOST_FRAMES - 1}")

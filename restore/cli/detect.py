@@ -46,7 +46,9 @@ def detect(
             labels = ", ".join(one.label for one in sources[:4])
             raise SetupError(f"{source}: it holds several sequences ({labels}): name one by one of its frames")
         with Decoder() as decoder:
-            made = film_options.plan_for(sources[0], reading, wishes, decoder, None, lambda: None)
+            made = film_options.plan_for(
+                sources[0], reading, wishes, decoder, None, report.on_looking(sources[0].label)
+            )
             failed = holes = written = 0
             for number, count, fault in write_masks(sources[0], made, masks, decoder, overwrite=overwrite):
                 failed += bool(fault)

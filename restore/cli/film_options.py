@@ -154,9 +154,15 @@ class Reading:
 
 
 def plan_for(
-    source: Source, reading: Reading, wishes: Wishes, decoder: Decoder, state: State | None, on_look: Callable[[], None]
+    source: Source,
+    reading: Reading,
+    wishes: Wishes,
+    decoder: Decoder,
+    state: State | None,
+    on_look: Callable[[int, int], None] = lambda _done, _frames: None,
 ) -> Plan:
-    """The plan that the options mean for a reel: read, or made by looking at all of it, which `on_look` hears of.
+    """The plan that the options mean for a reel: read, or made by looking at all of it, which `on_look` hears of: how
+    many of how many frames were seen.
 
     What is said on the command line holds for every shot of a plan.  What an earlier run saw is taken from `state`, and
     what this one sees is kept there; None: neither.  Raises SetupError, ImageError.
@@ -177,8 +183,7 @@ def plan_for(
         fields = replace(plan.fields, because=str(seen["because"]))
         plan = replace(plan, fields=fields, notes=tuple(seen["notes"]))
     else:
-        on_look()
-        plan = _look(source, reading, decoder)
+        plan = _look(source, reading, decoder, on_look)
         if state is not None:
             state.put(
                 _SEEN, {"key": key, "plan": to_toml(plan), "because": plan.fields.because, "notes": list(plan.notes)}
@@ -188,7 +193,7 @@ def plan_for(
     return plan.with_settings(wishes.said())
 
 
-def _look(source: Source, reading: Reading, decoder: Decoder) -> Plan:
+def _look(source: Source, reading: Reading, decoder: Decoder, on_look: Callable[[int, int], None]) -> Plan:
     from restore.film.scan import fields_of, scan, untreated
     from restore.film.settings import ShotSettings
 
@@ -200,7 +205,8 @@ def _look(source: Source, reading: Reading, decoder: Decoder) -> Plan:
         fields = untreated(len(source.frames.names))
     reel = source.open(fields, decoder)
     stretch = _stretch(reading.frames, reel.numbers[0], reel.numbers[-1])
-    return scan(reel, fields, _colour(source, reading.colour, decoder), ShotSettings(), stretch)
+    colour, frames = _colour(source, reading.colour, decoder), len(reel.numbers)
+    return scan(reel, fields, colour, ShotSettings(), stretch, lambda position: on_look(position, frames))
 
 
 def _seen_key(source: Source, reading: Reading) -> str:

@@ -17,6 +17,7 @@ With --json:
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from restore.cli import console
@@ -51,8 +52,22 @@ class FilmReport:
 
             console.say_json({"event": "error", "message": str(error), "exit_code": int(exit_code(error))})
 
-    def on_note_of(self, label: str, note: str) -> None:
-        self.on_note(f"{label}: {note}")
+    def on_looking(self, label: str) -> Callable[[int, int], None]:
+        """Tells now and then how far looking at a reel has come."""
+        told = 0.0
+
+        def heard(done: int, frames: int) -> None:
+            nonlocal told
+            now = time.monotonic()
+            if not told:
+                self.on_note(f"{label}: looking at all frames for shots, fields and damage")
+            elif now - told > _SETTLED_S:
+                self.on_note(f"{label}: looked at {done} of {frames} frames")
+            else:
+                return
+            told = now
+
+        return heard
 
     def on_note(self, note: str) -> None:
         if self._json:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from restore.cli.film_report import FilmReport
     from restore.reels.state import State
 
-_LOOKING = "looking at all frames for shots, fields and damage"
-
 
 @dataclass(frozen=True)
 class Ask:
@@ -76,9 +74,7 @@ def work_for(
         choose(ask.codec, source.clip, target.suffix, quality=ask.quality)
     written = Written(ask.codec, ask.quality)
     with Decoder() as decoder:
-        plan = film_options.plan_for(
-            source, reading, wishes, decoder, state, lambda: report.on_note_of(source.label, _LOOKING)
-        )
+        plan = film_options.plan_for(source, reading, wishes, decoder, state, report.on_looking(source.label))
     settings = replace(settings, input_colour=plan.colour)
     device = "cpu"  # holes of film are few and small; enlarging is what a GPU is for
     if settings.upscale is not None:

@@ -64,7 +64,7 @@ def scan(
             raise SetupError(f"{source}: it holds several sequences ({labels}): name one by one of its frames")
         for one in sources:
             with Decoder() as decoder:
-                plan = film_options.plan_for(one, reading, wishes, decoder, None, lambda: None)
+                plan = film_options.plan_for(one, reading, wishes, decoder, None, report.on_looking(one.label))
             if judge:
                 with tempfile.TemporaryDirectory(prefix="restore-") as folder:
                     work = Work(one, plan, FilmSettings(input_colour=plan.colour), Path(folder) / "none")

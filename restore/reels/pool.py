@@ -144,7 +144,10 @@ class _Child:
             return Done(
                 job, None, f"the process that worked on it died ({how}): run again, or with fewer --workers"
             ), ""
-        said = wire.unpack(line)
+        try:
+            said = wire.unpack(line)
+        except ValueError as error:
+            return Done(job, None, f"the process working on it gave no sensible answer ({error})"), ""
         if "error" in said:
             return Done(job, None, str(said["error"])), str(said["why"])
         return Done(job, said["answer"]), ""

@@ -24,6 +24,8 @@ from restore.reels.work import FILM_VERSION, Work, pack
 PLAN = "plan.toml"
 _FRAME_COPIES = 60
 """Of a frame in single precision that a worker may hold at once: five frames, their greys, flows and versions."""
+_NETWORK_BYTES = 600 << 20
+"""Of a process that has loaded a network."""
 
 
 class Report(Protocol):
@@ -182,6 +184,6 @@ def workers_for(size: tuple[int, int], plan: Plan, cores: int) -> int:
     """How many processes memory and cores allow."""
     pixels = size[0] * size[1]
     held = max(reach_frames(shot.settings) for shot in plan.shots)
-    each = pixels * 3 * 4 * _FRAME_COPIES + pixels * 3 * 2 * 2 * 2 * held
+    each = _NETWORK_BYTES + pixels * 3 * 4 * _FRAME_COPIES + pixels * 3 * 2 * 2 * 2 * held
     fitting = int(free_bytes("cpu") * 0.7 // max(each, 1))
     return max(1, min(cores, fitting))
