@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -17,6 +18,8 @@ LEAST_RATIO = 0.55
 """Infrared over its level: darker dirt holds back too much of the picture for what is left to be told from noise."""
 _RIM_PX = 2
 _RING_PX = 6
+REACH_PX = _RIM_PX + _RING_PX
+"""As far as anything around a place has a say."""
 _QUIET_SIGMAS = 2.0
 """A divided place whose level differs from its ring's by more is no success, ..."""
 _ROUGH = 1.6
@@ -51,18 +54,18 @@ def divide(page: Image, residual: Plane, where: Places, blobs: tuple[Blob, ...])
     at: it must come as near to its ring, and be as smooth, as clean film is, or it stays as it was (and is a hole).
     """
     divided = np.zeros(residual.shape, np.bool_)
-    thin = [k for k, box in enumerate(where.boxes) if _ratio(residual, where, k, box) >= LEAST_RATIO]
-    channels = page.color_channels
-    if not thin or not channels:
+    cuts = {k: cut_of(where, k) for k in range(len(where)) if is_thin(residual, where, k)}
+    if not cuts or not page.color_channels:
         return Divided(page, divided, (), ())
-    cuts = {k: _cut(where, k) for k in thin}
-    powers = _powers(page, residual, cuts, channels)
+    powers = powers_of([told for cut in cuts.values() if (told := told_by(page, residual, cut))], page)
     pixels = page.pixels.copy()
     done: list[int] = []
     for k, cut in cuts.items():
-        if _apply(pixels, page.pixels, residual, cut, powers, channels):
-            inside = cut.inside
-            divided[cut.box.y0 : cut.box.y1, cut.box.x0 : cut.box.x1] |= inside
+        clean = clean_pixels(page, residual, cut, powers)
+        if clean is not None:
+            box = cut.box
+            pixels[box.y0 : box.y1, box.x0 : box.x1][cut.inside] = clean
+            divided[box.y0 : box.y1, box.x0 : box.x1] |= cut.inside
             done.append(k)
     if not done:
         return Divided(page, divided, (), ())
@@ -75,7 +78,9 @@ def divide(page: Image, residual: Plane, where: Places, blobs: tuple[Blob, ...])
 
 
 @dataclass(frozen=True)
-class _Cut:
+class Cut:
+    """One place of thin dirt with what lies around it."""
+
     box: Box
     inside: Holes
     """The place with its soft rim."""
@@ -84,15 +89,18 @@ class _Cut:
     """Clean pixels around it."""
 
 
-def _ratio(residual: Plane, where: Places, k: int, box: Box) -> float:
-    """Of the darkest pixels; infrared's own noise makes the very darkest one too dark."""
+def is_thin(residual: Plane, where: Places, k: int) -> bool:
+    """Whether a place lets enough light through: by its darkest pixels, but for infrared's own noise."""
+    box = where.boxes[k]
     there = where.labels[box.y0 : box.y1, box.x0 : box.x1] == k + 1
-    return float(np.exp(np.quantile(residual[box.y0 : box.y1, box.x0 : box.x1][there], 0.05)))
+    darkest = float(np.quantile(residual[box.y0 : box.y1, box.x0 : box.x1][there], 0.05))
+    return float(np.exp(darkest)) >= LEAST_RATIO
 
 
-def _cut(where: Places, k: int) -> _Cut:
+def cut_of(where: Places, k: int) -> Cut:
+    """Place `k`, its soft rim and its ring."""
     height, width = where.labels.shape
-    box, reach = where.boxes[k], _RIM_PX + _RING_PX
+    box, reach = where.boxes[k], REACH_PX
     wide = Box(max(0, box.y0 - reach), max(0, box.x0 - reach), min(height, box.y1 + reach), min(width, box.x1 + reach))
     labels = where.labels[wide.y0 : wide.y1, wide.x0 : wide.x1]
     core = labels == k + 1
@@ -100,68 +108,60 @@ def _cut(where: Places, k: int) -> _Cut:
     free = (labels == 0) | core
     inside = (distance <= _RIM_PX) & free
     ring = (distance > _RIM_PX) & (distance <= reach) & (labels == 0)
-    return _Cut(wide, inside, core, ring)
+    return Cut(wide, inside, core, ring)
 
 
-def _powers(page: Image, residual: Plane, cuts: dict[int, _Cut], channels: tuple[int, ...]) -> NDArray[np.float64]:
-    """(C,): how strongly each channel follows the infrared ratio."""
+def told_by(page: Image, residual: Plane, cut: Cut) -> list[float] | None:
+    """By which power each channel follows the infrared ratio in one place; None where its ring is too busy to tell."""
+    if np.count_nonzero(cut.ring) < _LEAST_RING:
+        return None
+    rows, columns = slice(cut.box.y0, cut.box.y1), slice(cut.box.x0, cut.box.x1)
+    depth = float(residual[rows, columns][cut.core].mean())
+    told = []
+    for channel in page.color_channels:
+        values = page.pixels[rows, columns, channel].astype(np.float32)
+        ring = values[cut.ring]
+        level, here = float(np.median(ring)), float(values[cut.core].mean())
+        noise = _MAD_TO_SIGMA * float(np.median(np.abs(ring - level)))
+        if level <= 0.0 or here <= 0.0 or not noise <= _CALM * abs(depth) * level:
+            return None  # not-a-numbers compare as False
+        told.append(float(np.log(here / level)) / depth)
+    return told
+
+
+def powers_of(told: Sequence[list[float]], page: Image) -> NDArray[np.float64]:
+    """(C,): how strongly each channel of pictures like `page` follows the infrared ratio, by what some places told."""
     usual = 1.0 if page.stored.transfer is Transfer.LINEAR else _DISPLAY_POWER
-    told: list[list[float]] = []
-    for cut in cuts.values():
-        if np.count_nonzero(cut.ring) < _LEAST_RING:
-            continue
-        rows, columns = slice(cut.box.y0, cut.box.y1), slice(cut.box.x0, cut.box.x1)
-        depth = float(residual[rows, columns][cut.core].mean())
-        one = []
-        for channel in channels:
-            values = page.pixels[rows, columns, channel].astype(np.float32)
-            ring = values[cut.ring]
-            level, here = float(np.median(ring)), float(values[cut.core].mean())
-            noise = _MAD_TO_SIGMA * float(np.median(np.abs(ring - level)))
-            if level <= 0.0 or here <= 0.0 or not noise <= _CALM * abs(depth) * level:
-                break  # a busy ring tells nothing (and not-a-numbers compare as False)
-            one.append(float(np.log(here / level)) / depth)
-        else:
-            told.append(one)
     if len(told) < _FEW:
-        return np.full(len(channels), usual)
+        return np.full(len(page.color_channels), usual)
     every = np.array(told)
     powers: NDArray[np.float64] = np.median(every, axis=0)
     doubt = _MAD_TO_SIGMA * np.median(np.abs(every - powers), axis=0) / np.sqrt(len(told))
-    return powers if (doubt <= _MOST_DOUBT).all() else np.full(len(channels), usual)
+    return powers if (doubt <= _MOST_DOUBT).all() else np.full(len(page.color_channels), usual)
 
 
-def _apply(
-    pixels: Pixels,
-    before: Pixels,
-    residual: Plane,
-    cut: _Cut,
-    powers: NDArray[np.float64],
-    channels: tuple[int, ...],
-) -> bool:
-    """Divides one place in `pixels`, unless the outcome doesn't look like its surroundings."""
+def clean_pixels(page: Image, residual: Plane, cut: Cut, powers: NDArray[np.float64]) -> Pixels | None:
+    """(n, C): the pixels of `cut.inside`, all channels, with the dirt divided out; None where the outcome doesn't look
+    like its surroundings."""
     if np.count_nonzero(cut.ring) < _LEAST_RING:
-        return False
+        return None
     rows, columns = slice(cut.box.y0, cut.box.y1), slice(cut.box.x0, cut.box.x1)
     depth = cv2.GaussianBlur(residual[rows, columns], (0, 0), 0.7)
     ratio = np.exp(np.minimum(depth, np.float32(0.0)))
-    top = top_of(before)
-    results = []
-    for channel, power in zip(channels, powers, strict=True):
-        values = before[rows, columns, channel].astype(np.float32)
+    top = top_of(page.pixels)
+    pixels: Pixels = page.pixels[rows, columns][cut.inside]
+    for channel, power in zip(page.color_channels, powers, strict=True):
+        values = page.pixels[rows, columns, channel].astype(np.float32)
         clean = np.asarray(values / ratio ** np.float32(power), np.float32)
-        if before.dtype.kind == "u":
+        if page.pixels.dtype.kind == "u":
             np.rint(np.clip(clean, 0.0, top), out=clean)
         if not _looks_clean(values, clean, cut, step=1.0 / 255.0 * top):
-            return False
-        results.append(clean)
-    for channel, clean in zip(channels, results, strict=True):
-        view = pixels[rows, columns, channel]
-        view[cut.inside] = clean[cut.inside].astype(pixels.dtype)
-    return True
+            return None
+        pixels[:, channel] = clean[cut.inside].astype(pixels.dtype)
+    return pixels
 
 
-def _looks_clean(values: Plane, clean: Plane, cut: _Cut, step: float) -> bool:
+def _looks_clean(values: Plane, clean: Plane, cut: Cut, step: float) -> bool:
     ring, inside = values[cut.ring], clean[cut.inside]
     if not (np.isfinite(ring).all() and np.isfinite(inside).all()):
         return False
