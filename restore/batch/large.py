@@ -54,7 +54,7 @@ class Large:
 
     @property
     def damaged(self) -> bool:
-        return any(one is not None and one.holes.has_any(0, one.holes.height) for one in self.found)
+        return any(one is not None and one.has_any(0, one.holes.height) for one in self.found)
 
     @property
     def document(self) -> Document:
@@ -103,23 +103,58 @@ def search(job: Job, decoder: Decoder, recipe: Recipe) -> Searched:
     if recipe.inpaint is None:
         return Searched(large, traits, ())
     rule = recipe.inpaint.holes
-    marked = _marked(job, rule, large, decoder)
+    beside = _beside(job, rule, large, decoder)
     found: list[BandedFound | None] = []
     notes: list[str] = []
     for number, (page, kind) in enumerate(zip(pages, traits, strict=True)):
-        if rule.source is HolesFrom.MASKS and number >= len(marked):
+        if not _is_searched(number, large, rule, beside):
             found.append(None)
             continue
-        mask = marked[number] if rule.source is HolesFrom.MASKS else None
-        one = find_in_bands(page, rule, kind, marked=mask, band_rows=BAND_ROWS)
+        marked = infrared = None
+        if rule.source is HolesFrom.MASKS:
+            marked = beside[number]
+        elif rule.ir_page is not None:
+            infrared = _infrared_page(large, rule.ir_page, decoder)
+        elif rule.ir_suffix is not None:
+            infrared = beside[number]
+        one = find_in_bands(page, rule, kind, marked=marked, infrared=infrared, band_rows=BAND_ROWS)
         found.append(one)
         notes += [*one.notes, *_doubts(one), *_parted(one)]
     return Searched(replace(large, found=tuple(found)), traits, tuple(dict.fromkeys(notes)))
 
 
-def _marked(job: Job, rule: FindHoles, large: Large, decoder: Decoder) -> list[Banded]:
-    """The pages of the mask."""
-    if rule.source is not HolesFrom.MASKS or job.companion is None:
+def _is_searched(number: int, large: Large, rule: FindHoles, beside: list[Banded]) -> bool:
+    """As `finding.py` has it of whole pictures."""
+    if rule.source is HolesFrom.MASKS or rule.ir_suffix is not None:
+        return number < len(beside)
+    if rule.ir_page is not None:
+        return number == 0 and len(large.sizes) > 1
+    return rule.ir_channel is None or number == 0 or large.heads[number].stored == large.heads[0].stored
+
+
+def _infrared_page(large: Large, number: int, decoder: Decoder) -> Banded:
+    """The infrared page, counted from 1."""
+    if not 1 < number <= len(large.sizes):
+        raise ImageError(
+            f"it has {len(large.sizes)} pages, so page {number} can't be the infrared image of the first one: see "
+            "--holes ir:page=N"
+        )
+    mine, theirs = large.sizes[0], large.sizes[number - 1]
+    if (mine.height, mine.width) != (theirs.height, theirs.width):
+        raise ImageError(_other_size(theirs.width, theirs.height, mine))
+    return large.page(number - 1, decoder)
+
+
+def _other_size(width: int, height: int, size: PageSize) -> str:
+    return (
+        f"the infrared image is {width}x{height}, the picture {size.width}x{size.height}: what doesn't fit into memory "
+        "needs both at one size: scan or export both alike"
+    )
+
+
+def _beside(job: Job, rule: FindHoles, large: Large, decoder: Decoder) -> list[Banded]:
+    """The pages of the mask or infrared file."""
+    if job.companion is None:
         return []
     path, name = job.companion.source, job.companion.relative
     try:
@@ -127,13 +162,12 @@ def _marked(job: Job, rule: FindHoles, large: Large, decoder: Decoder) -> list[B
     except ImageError as error:
         what = without_place(str(error), path, name)
         raise ImageError(f"its {printable(name)} can't be read: {what}") from error
-    pages = []
-    for number in range(min(header.pages, len(large.sizes))):
-        size = large.sizes[number]
-        if number == 0 and (doubt := size_doubt(header.width, header.height, size.width, size.height)):
-            raise ImageError(f"its mask: {doubt.words}")
-        pages.append(banded(path, number, size.height, size.width, decoder))
-    return pages
+    first = large.sizes[0]
+    if doubt := size_doubt(header.width, header.height, first.width, first.height):
+        is_mask = rule.source is HolesFrom.MASKS
+        raise ImageError(f"its mask: {doubt.words}" if is_mask else _other_size(header.width, header.height, first))
+    sizes = large.sizes[: header.pages]
+    return [banded(path, number, size.height, size.width, decoder) for number, size in enumerate(sizes)]
 
 
 def _doubts(found: BandedFound) -> list[str]:
@@ -159,7 +193,7 @@ def fill(large: Large, traits: tuple[Traits, ...], inpainter: Inpainter, decoder
             continue
         page, blob = large.page(number, decoder), 0
         for top, stop in found.parted.bands:
-            if not found.holes.has_any(top, stop):
+            if not found.has_any(top, stop):
                 continue
             for patch in _fill_band(page, found, traits[number], number, (top, stop), inpainter):
                 yield replace(patch, repair=replace(patch.repair, blob=blob))
@@ -172,19 +206,21 @@ def _fill_band(
     """The repairs that begin in the rows `band`; their numbers don't mean anything yet."""
     from restore.inpaint import Damaged
 
-    _, end = found.parted.around(*band)
+    _, end = found.around(*band)
     near = max(0, band[0] - NEAR_ROWS), min(page.height, end + NEAR_ROWS)
     first, last = _rows_for(found, near, inpainter)
     source = page.rows(first, last)
-    here = found.window(source, first, near)
-    if not any(band[0] <= first + blob.box.y0 < band[1] for blob in here.blobs):
+    here, divided = found.window(source, first, near)
+    blobs = [(blob.box, here.labels, k + 1) for k, blob in enumerate(here.blobs)]
+    blobs += [(blob.box, divided, k + 1) for k, blob in enumerate(here.divided_blobs)]
+    if not any(band[0] <= first + box.y0 < band[1] for box, _, _ in blobs):
         return
+    blobs.sort(key=lambda one: (one[0].y0, one[0].x0, one[0].y1, one[0].x1))  # as repairs are
     repaired = inpainter(Damaged(source, here, traits, number, top=first))
-    for repair, blob, label in zip(repaired.repairs, here.blobs, range(1, len(here.blobs) + 1), strict=True):
-        box = blob.box
+    for repair, (box, labels, label) in zip(repaired.repairs, blobs, strict=True):
         if not band[0] <= first + box.y0 < band[1]:
             continue
-        touched = here.labels[box.y0 : box.y1, box.x0 : box.x1] == label
+        touched = labels[box.y0 : box.y1, box.x0 : box.x1] == label
         before, after = (one.pixels[box.y0 : box.y1, box.x0 : box.x1][touched] for one in (source, repaired.page))
         moved = Box(first + box.y0, box.x0, first + box.y1, box.x1)
         yield Patch(replace(repair, box=moved), touched, before, after)
@@ -192,7 +228,7 @@ def _fill_band(
 
 def _rows_for(found: BandedFound, near: tuple[int, int], inpainter: Inpainter) -> tuple[int, int]:
     """The rows that have a say in what becomes of the holes in rows `near`."""
-    low, high = found.parted.around(*near)
+    low, high = found.around(*near)
     reach = _AROUND_ROWS + max(map(inpainter.reach_px, _wide_radii_px(found, low, high)))
     first = max(0, low - reach) // _GRID_ROWS * _GRID_ROWS
     return first, min(found.holes.height, high + reach)

@@ -12,7 +12,7 @@ from restore.device import free_bytes
 from restore.errors import ImageError
 from restore.formats import Decoder, Header
 from restore.formats.tiff_grid import grids_of
-from restore.recipe import PATCHES, HolesFrom, Recipe, Wrap
+from restore.recipe import PATCHES, Recipe, Wrap
 from restore.trust.patches import PageSize
 
 COPIES = 2
@@ -69,8 +69,6 @@ def not_in_bands(job: Job, recipe: Recipe) -> str | None:
         )
     if recipe.rules.wrap in (Wrap.Y, Wrap.BOTH):
         return "a picture that repeats from bottom to top isn't worked on in bands of rows: leave --wrap out"
-    if recipe.inpaint is not None and recipe.inpaint.holes.source is HolesFrom.INFRARED:
-        return "dirt isn't told from infrared in bands of rows"
     try:
         grids_of(job.source)
     except ImageError as error:

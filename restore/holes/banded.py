@@ -11,19 +11,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from restore.errors import ImageError
 from restore.holes.bits import BitPlane
 from restore.holes.detect import At, find_specks, leave_unseen_out, mark_of, named
 from restore.holes.detect import Mark as SpotMark
-from restore.holes.find import MUCH, warning
-from restore.holes.found import Blob, Found, Mark, Places, marks_of, told_by
+from restore.holes.find import MUCH, infrared_plane, warning
+from restore.holes.found import Blob, Found, Labels, Mark, Places, marks_of, told_by
 from restore.holes.grow import REACH_PX, grow
+from restore.holes.infrared_banded import Divisions, search_infrared
 from restore.holes.key import clear_alpha, key_colour
 from restore.holes.lines import Scratch, find_scratches, row_means
 from restore.holes.lint import RIM_PX, Counts, Doubt, count, count_doubts
 from restore.holes.marked import reading_of
 from restore.holes.parts import BAND_ROWS, Parted
-from restore.image import Banded, Image
+from restore.image import Banded, Image, Pixels
 from restore.recipe import FindHoles, HolesFrom
 from restore.traits import AlphaUse, Traits
 
@@ -41,32 +41,65 @@ class BandedFound:
     notes: tuple[str, ...] = ()
     doubts: tuple[Doubt, ...] = ()
     """About the mask."""
+    divisions: Divisions | None = None
+    """What infrared divides out."""
 
     @property
     def holes(self) -> BitPlane:
         return self.parted.holes
 
-    def window(self, page: Image, first: int, near: tuple[int, int]) -> Found:
-        """The holes of some rows of the picture: `page`, which begins at row `first`.  All of them are holes; blobs are
-        only those that have pixels in the rows `near`, counted in the picture."""
+    def has_any(self, top: int, stop: int) -> bool:
+        """Whether anything is to be repaired in these rows."""
+        if self.divisions is not None and self.divisions.parted.holes.has_any(top, stop):
+            return True
+        return self.holes.has_any(top, stop)
+
+    def around(self, top: int, stop: int) -> tuple[int, int]:
+        """`Parted.around`, of holes and of what is divided out."""
+        low, high = self.parted.around(top, stop)
+        if self.divisions is None:
+            return low, high
+        other_low, other_high = self.divisions.parted.around(top, stop)
+        return min(low, other_low), max(high, other_high)
+
+    def window(self, page: Image, first: int, near: tuple[int, int]) -> tuple[Found, Labels]:
+        """The holes of some rows of the picture, `page` from row `first` on; and labels of what is divided out.
+
+        All of them are holes; blobs are only those that have pixels in the rows `near`, counted in the picture.
+        """
         last = first + page.height
         where = self.parted.places(first, last)
-        begin = bisect_left(self.marks, first, key=lambda mark: mark.y)
-        end = bisect_left(self.marks, last, key=lambda mark: mark.y)
-        blobs = told_by((replace(mark, y=mark.y - first) for mark in self.marks[begin:end]), where)
-        chosen = [k for k, box in enumerate(where.boxes) if first + box.y0 < near[1] and first + box.y1 > near[0]]
-        table = np.zeros(len(where) + 1, np.int32)
-        table[np.array(chosen, np.intp) + 1] = np.arange(1, len(chosen) + 1)
+        labels, blobs = _near(where, _Marked(list(self.marks)).blobs(where, first), first, near)
         holes = where.labels > 0
-        return Found(holes, table[where.labels], tuple(blobs[k] for k in chosen), page, np.zeros_like(holes))
+        if self.divisions is None:
+            return Found(holes, labels, blobs, page, np.zeros_like(holes)), np.zeros_like(labels)
+        thin = self.divisions.parted.places(first, last)
+        kept, divided = _near(thin, self.divisions.blobs(thin, first, last), first, near)
+        return Found(holes, labels, blobs, self.divisions.laid(page, first), kept > 0, divided), kept
+
+
+def _near(where: Places, blobs: tuple[Blob, ...], first: int, near: tuple[int, int]) -> tuple[Labels, tuple[Blob, ...]]:
+    """Labels and blobs of the places, which begin at row `first`, that have pixels in the rows `near`."""
+    chosen = [k for k, box in enumerate(where.boxes) if first + box.y0 < near[1] and first + box.y1 > near[0]]
+    table = np.zeros(len(where) + 1, np.int32)
+    table[np.array(chosen, np.intp) + 1] = np.arange(1, len(chosen) + 1)
+    labels: Labels = table[where.labels]
+    return labels, tuple(blobs[k] for k in chosen)
 
 
 def find_in_bands(
-    picture: Banded, rule: FindHoles, traits: Traits, *, marked: Banded | None = None, band_rows: int = BAND_ROWS
+    picture: Banded,
+    rule: FindHoles,
+    traits: Traits,
+    *,
+    marked: Banded | None = None,
+    infrared: Banded | None = None,
+    band_rows: int = BAND_ROWS,
 ) -> BandedFound:
     """The holes of `picture`, grown as `rule` says: those that `find` finds in a whole one.
 
-    `marked` is the mask picture (MASKS); `band_rows`: how many rows are grown at once.  Raises as `find`.
+    `marked` and `infrared` as for `find`, of the picture's own size; `band_rows`: how many rows are grown at once.
+    Raises as `find`.
     """
     holes = BitPlane(picture.height, picture.width)
     notes: tuple[str, ...] = ()
@@ -93,9 +126,38 @@ def find_in_bands(
             share = found.holes.count() / (picture.height * picture.width)
             return found if share <= MUCH else replace(found, notes=warning(share, _count(found.parted)))
         case HolesFrom.INFRARED:
-            raise ImageError(
-                "dirt is told from infrared only in pictures that fit into memory: free some, or cut it into parts"
-            )
+            return _infrared(picture, rule, traits, infrared, band_rows)
+
+
+def _infrared(picture: Banded, rule: FindHoles, traits: Traits, infrared: Banded | None, band_rows: int) -> BandedFound:
+    """Dirt that infrared tells; what lets light through is divided out."""
+
+    def plane(top: int, stop: int) -> Pixels:
+        beside = None if infrared is None else infrared.rows(top, stop)
+        return infrared_plane(beside or picture.rows(top, stop), rule, beside)
+
+    found = search_infrared(picture, plane, rule.threshold_sigmas, band_rows)
+    divisions = Divisions(found.divisions, Parted(found.divided, band_rows))
+    clean = Banded(picture.height, picture.width, lambda top, stop: divisions.laid(picture.rows(top, stop), top))
+    grown = _grown(clean, found.holes, rule.grow_px, traits, _Marked(found.marks), band_rows)
+    for top in range(0, picture.height, _READ_ROWS):
+        stop = min(top + _READ_ROWS, picture.height)
+        if grown.holes.has_any(top, stop) and found.divided.has_any(top, stop):
+            found.divided.put(top, found.divided.rows(top, stop) & ~grown.holes.rows(top, stop))
+    divisions = Divisions(found.divisions, Parted(found.divided, band_rows))
+    return replace(grown, divisions=divisions, notes=found.notes)
+
+
+class _Marked:
+    """Holes of which is known what they are."""
+
+    def __init__(self, marks: list[Mark]) -> None:
+        self._marks = marks
+
+    def blobs(self, where: Places, first: int) -> tuple[Blob, ...]:
+        begin = bisect_left(self._marks, first, key=lambda mark: mark.y)
+        end = bisect_left(self._marks, first + where.labels.shape[0], key=lambda mark: mark.y)
+        return told_by((replace(mark, y=mark.y - first) for mark in self._marks[begin:end]), where)
 
 
 def read_mask(marked: Banded, holes: BitPlane | None, *, invert: bool) -> tuple[Doubt, ...]:
@@ -160,7 +222,7 @@ def _damage(picture: Banded, holes: BitPlane, rule: FindHoles, traits: Traits) -
     return _Damage(picture, spots, scratches)
 
 
-_Kinds = _OneKind | _Damage
+_Kinds = _OneKind | _Damage | _Marked
 
 
 def _grown(

@@ -51,7 +51,7 @@ def find(
                 grown.holes, grown.labels, grown.blobs, page, nothing, (), _warning(grown.holes, len(grown.blobs))
             )
         case HolesFrom.INFRARED:
-            return find_infrared(page, _infrared_plane(page, rule, infrared), rule, traits)
+            return find_infrared(page, infrared_plane(page, rule, infrared), rule, traits)
 
 
 def _warning(holes: Holes, count: int) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ def _grown(page: Image, holes: Holes, kind: str, grow_px: int | None, traits: Tr
     return Found(grown.holes, grown.labels, grown.blobs, page, np.zeros_like(grown.holes), (), notes)
 
 
-def _infrared_plane(page: Image, rule: FindHoles, infrared: Image | None) -> Pixels:
+def infrared_plane(page: Image, rule: FindHoles, infrared: Image | None) -> Pixels:
     """(h, w): one channel of the picture, or the mean of a separate one's colour channels."""
     if rule.ir_channel is not None:
         if not 0 <= rule.ir_channel < len(page.stored.channels):

@@ -26,6 +26,7 @@ from restore.formats import encode as encode_document
 from restore.formats import ifd
 from restore.image import Alpha, Document, Image, Stored, Transfer
 from restore.trust import patches as patch_files
+from restore.trust.ledger import Fill
 from restore.trust.patches import Patches
 
 HEIGHT, WIDTH, BAND = 1300, 200, 448
@@ -107,7 +108,13 @@ def cases() -> dict[str, Case]:
     dusty[(damage() > 0) & (np.indices((HEIGHT, WIDTH)).sum(0) % 3 < 2)] = 65535
     keyed = scan(np.uint8, 3, {"tiff.compression": "lzw", "tiff.tile": [64, 64]})
     keyed.pixels[damage() > 0] = (255, 0, 255)
+    film = scan(np.uint16, 4, infrared=True)
+    through = np.exp(-0.8 * cv2.GaussianBlur((damage() > 0).astype(np.float32), (0, 0), 0.8))[..., None]
+    through *= np.where(np.indices((HEIGHT, WIDTH))[1] < WIDTH // 2, 0.2, 1.0)[..., None] ** (damage() > 0)[..., None]
+    colour = film.pixels[..., :3] * through ** (1 / 2.2)
+    film = film.with_pixels(np.concatenate([colour, 40_000 * through], 2).round().astype(np.uint16))
     return {
+        "infrared": Case((film,), ("--holes", "ir:channel=3"), mask=False),
         "rgb16-masks": Case((rgb,)),
         "grey8-big": Case((scan(np.uint8, 1, {"tiff.compression": "none", "tiff.big": True}),)),
         "rgba16": Case((scan(np.uint16, 4, {"tiff.compression": "lzw"}),)),
@@ -117,7 +124,7 @@ def cases() -> dict[str, Case]:
     }
 
 
-@pytest.mark.parametrize("name", ["rgb16-masks", "grey8-big", "rgba16", "infrared-kept", "key", "auto"])
+@pytest.mark.parametrize("name", ["rgb16-masks", "grey8-big", "rgba16", "infrared-kept", "infrared", "key", "auto"])
 def test_pixels_and_ledger_are_those_of_the_whole_picture(
     tmp_path: Path, net: Path, in_bands: Callable[[], None], name: str
 ) -> None:
@@ -140,6 +147,8 @@ def test_pixels_and_ledger_are_those_of_the_whole_picture(
     first, second = (ledger(tmp_path / out) for out in ("whole", "bands"))
     assert len(first.patches) > 20
     assert patch_files.same(first, second)
+    if name == "infrared":
+        assert {patch.repair.fill for patch in first.patches} > {Fill.DIVIDED}
     verified = invoke("verify", tmp_path / "bands", "--source", tmp_path / "in", "--json")
     assert verified.exit_code == 0, verified.output
     assert invoke("inpaint", tmp_path / "in", tmp_path / "bands", *options).exit_code == 0

@@ -56,7 +56,7 @@ def assert_same(banded: BandedFound, whole: Found) -> None:
     assert np.array_equal(banded.holes.rows(0, height), whole.holes)
     assert banded.notes == whole.notes
     page = Image(np.zeros((height, width, 1), np.uint8), as_mask(whole.holes).stored)
-    everything = banded.window(page, 0, (0, height))
+    everything, _ = banded.window(page, 0, (0, height))
     assert everything.blobs == whole.blobs
     assert np.array_equal(everything.labels, whole.labels)
 
@@ -156,3 +156,53 @@ def test_doubts_about_a_mask_are_the_whole_mask_s(invert: bool) -> None:
         assert read_mask(Banded.of(mask), None, invert=invert) == whole
         told |= {doubt.kind for doubt in whole}
     assert told >= {DoubtKind.GREY, DoubtKind.EMPTY, DoubtKind.EVERYTHING}
+
+
+def film(*, depth: float, crosstalk: float = 0.1, shift: int = 0) -> tuple[Image, np.ndarray]:
+    """A scan with dirt that holds back all but exp(-depth) of the light, and its infrared image."""
+    height, width = 1900, 420
+    rng = np.random.default_rng(4)
+    coarse = rng.random((height // 50, width // 50, 3), np.float32) * 0.5 + 0.3
+    shapes = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).clip(0.05, 1)
+    dirt = np.zeros((height, width), np.float32)
+    for _ in range(150):
+        centre = int(rng.integers(width)), int(rng.integers(height))
+        cv2.circle(dirt, centre, int(rng.integers(2, 5)), float(rng.uniform(0.2, 1.0)), -1)
+    for border in range(BAND, height, BAND):
+        cv2.circle(dirt, (int(rng.integers(20, width - 20)), border), 4, 0.3, -1)
+    through = np.exp(-depth * cv2.GaussianBlur(dirt, (0, 0), 0.8))
+    pixels = (shapes**2.2 * through[..., None]) ** (1 / 2.2) + rng.normal(0, 0.003, shapes.shape)
+    infrared = 0.6 * (shapes[..., 0] ** 2.2) ** crosstalk * through + rng.normal(0, 0.003, through.shape)
+    infrared = np.roll(infrared, shift, axis=0)
+    stored = Stored("tiff", 16, False, Transfer.SRGB, Alpha.NONE, ("R", "G", "B"))
+    page = Image((pixels.clip(0, 1) * 65535).round().astype(np.uint16), stored)
+    return page, (infrared.clip(0, 1) * 65535).round().astype(np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("depth", "crosstalk", "shift"),
+    [(3.0, 0.1, 0), (0.5, 0.1, 0), (0.6, 0.1, 3), (0.6, 1.0, 0)],
+    ids=["opaque", "thin", "shifted", "silver"],
+)
+def test_dirt_told_by_infrared_is_the_whole_picture_s_and_so_is_what_is_divided_out(
+    depth: float, crosstalk: float, shift: int
+) -> None:
+    page, plane = film(depth=depth, crosstalk=crosstalk, shift=shift)
+    infrared = as_mask(plane > 0).with_pixels(plane[..., None])
+    rule = FindHoles(HolesFrom.INFRARED, ir_suffix="_ir")
+    traits = classify(page, "scan.tif", RULES)
+    whole = find(page, rule, traits, infrared=infrared)
+    picture = Banded.of(page)
+    banded = find_in_bands(picture, rule, traits, infrared=Banded.of(infrared), band_rows=BAND)
+    assert banded.notes == whole.notes
+    assert np.array_equal(banded.holes.rows(0, page.height), whole.holes)
+    everything, labels = banded.window(page, 0, (0, page.height))
+    assert everything.blobs == whole.blobs
+    assert np.array_equal(everything.divided, whole.divided)
+    assert everything.divided_blobs == whole.divided_blobs
+    assert np.array_equal(labels > 0, whole.divided)
+    assert np.array_equal(everything.page.pixels, whole.page.pixels)
+    assert whole.blobs or whole.divided_blobs
+    if crosstalk < 1 and depth < 1:
+        assert whole.divided.any()
+    assert bool(shift) == any("moved" in note for note in whole.notes)
