@@ -49,6 +49,8 @@ def depths(surface: Surface, box: Box, own: Flags, reach_px: int) -> NDArray[np.
     if unseen.all():
         return np.where(own, np.float32(np.inf), np.float32(0))
     distance = cv2.distanceTransform(unseen, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # OpenCV's last bits depend on how many of its threads are free just now; squares of distances are whole numbers.
+    distance = np.sqrt(np.rint(distance.astype(np.float64) ** 2)).astype(np.float32)
     y, x = box.y0 - wide.y0, box.x0 - wide.x0
     inner = distance[y : y + box.height, x : x + box.width]
     return np.where(own, inner, np.float32(0))

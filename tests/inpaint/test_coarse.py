@@ -9,10 +9,14 @@ import cv2
 import numpy as np
 import torch
 
+from restore.holes.found import one_kind
 from restore.image import Image
 from restore.inpaint import inpaint
+from restore.inpaint.coarse import depths
+from restore.inpaint.surface import surface_of
 from restore.models.inpainting import InpaintModel
-from restore.recipe import Grain, Wrap
+from restore.recipe import Grain, HolesFrom, TraitRules, Wrap
+from restore.traits import classify
 
 Make = Callable[..., Image]
 
@@ -79,3 +83,24 @@ def test_the_rim_of_a_wide_hole_is_filled_where_at_half_the_size_all_is_even(mod
     done = inpaint(image(broken), holes, model, grain=Grain.OFF, wrap=Wrap.NONE).page.pixels
     assert done[holes].max() < 200
     assert np.abs(done[100:140, 100:140].astype(int) - 120).max() <= 1
+
+
+def test_how_deep_a_hole_is_does_not_depend_on_how_many_threads_are_free(picture: Callable[..., Image]) -> None:
+    image = picture(700, 600)
+    holes = np.zeros((700, 600), np.bool_)
+    holes[100:600, 80:500] = True
+    holes[300:310, 200:220] = False
+    found = one_kind(holes, image, "mask")
+    surface = surface_of(image, found, classify(image, "", TraitRules(Wrap.NONE)), HolesFrom.MASKS)
+    box = found.blobs[0].box
+    own = holes[box.y0 : box.y1, box.x0 : box.x1]
+    usual = cv2.getNumThreads()
+    told = []
+    try:
+        for threads in (1, 2, 3, 4):
+            cv2.setNumThreads(threads)
+            told.append(depths(surface, box, own, 40))
+    finally:
+        cv2.setNumThreads(usual)
+    assert all(np.array_equal(told[0], other) for other in told[1:])
+    assert np.isclose(told[0].max(), np.sqrt(np.rint(told[0].max() ** 2)))
