@@ -27,8 +27,8 @@ The map, in the order in which imports may point (only to modules further up):
     api       the verbs for Python callers: read, fill, enlarge, write
     train     the bridge to basicsr, for training and for parity tests
     batch     walk, plan, work, publish, remember
-    report    pages where people look at before and after
     reels     videos and folders of frames: segments, workers, resume, proof, undo, review
+    report    pages where people look at before and after
     doctor    what this machine offers, as facts
     cli       one command a file; console.py is the only file that prints
 

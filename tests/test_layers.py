@@ -15,7 +15,7 @@ PACKAGE = ROOT / "restore"
 ORDER = (
     "errors", "image", "recipe", "ops", "device", "traits", "formats", "models", "tiling", "cover", "halo", "color",
     "curve", "resample", "bleed", "planes", "batcher", "upscale", "trust", "holes", "inpaint", "film", "api", "train",
-    "batch", "report", "reels", "doctor", "cli",
+    "batch", "reels", "report", "doctor", "cli",
 )  # fmt: skip
 ENTRIES = ("__init__", "__main__")  # these only point at the others
 
