@@ -12,7 +12,7 @@ from restore.device import free_bytes
 from restore.errors import ImageError
 from restore.formats import Decoder, Header
 from restore.formats.tiff_grid import grids_of
-from restore.recipe import PATCHES, Recipe, Wrap
+from restore.recipe import PATCHES, Recipe, RunOptions, Wrap
 from restore.trust.patches import PageSize
 
 COPIES = 2
@@ -79,9 +79,11 @@ def not_in_bands(job: Job, recipe: Recipe) -> str | None:
 
 
 def in_bands(form: str, pages: Sequence[PageSize]) -> bool:
-    """Whether a result of these pages is looked at in bands of rows: two of it and their touched planes don't fit."""
+    """Whether a result of these pages is looked at in bands of rows: three of it, and what is touched, don't fit."""
+    if form != "tiff" or any(page.dtype not in ("uint8", "uint16") for page in pages):
+        return False
     needed = sum(page.height * page.width * (1 + 3 * _bytes_a_pixel(page)) for page in pages)
-    return form == "tiff" and needed > free_bytes("cpu") and all(page.dtype in ("uint8", "uint16") for page in pages)
+    return needed > free_bytes("cpu") or pixels_of(pages) > RunOptions.max_pixels
 
 
 def pixels_of(pages: Sequence[PageSize]) -> int:

@@ -15,7 +15,7 @@ from torch import Tensor
 from restore.batch.facts import Deviation
 from restore.batch.job import Deviated
 from restore.batch.large import Large, fill
-from restore.batch.memory import decoder_for
+from restore.batch.memory import decoder_for, pixels_of
 from restore.batch.repairs import own_pixels
 from restore.batch.work import Leave, Step, Work
 from restore.errors import ImageError
@@ -210,7 +210,7 @@ class Inpainting:
     def _filled_in_bands(self, work: Work, large: Large, leave: Leave) -> list[Work]:
         started = time.perf_counter()
         try:
-            with decoder_for(work.read.job.in_pixels) as decoder:
+            with decoder_for(pixels_of(large.sizes)) as decoder:
                 patched = tuple(fill(large, work.read.traits, self._in_bands, decoder))
         except ImageError as error:
             leave(work, error)

@@ -28,6 +28,8 @@ from restore.recipe import FindHoles, HolesFrom
 from restore.traits import AlphaUse, Traits
 
 _READ_ROWS = 1024
+_MASK_ROWS = 3072
+"""A PNG's rows can only be read from its first one on, so the fewer times the better."""
 
 
 @dataclass(frozen=True)
@@ -162,10 +164,10 @@ class _Marked:
 
 def read_mask(marked: Banded, holes: BitPlane | None, *, invert: bool) -> tuple[Doubt, ...]:
     """Reads a mask into `holes`, if given; what is doubtful about it, size apart."""
-    reading = reading_of(lambda: (band for _, band in marked.bands(_READ_ROWS)))
+    reading = reading_of(lambda: (band for _, band in marked.bands(_MASK_ROWS)))
     counts = Counts()
-    for top in range(0, marked.height, _READ_ROWS):
-        stop = min(top + _READ_ROWS, marked.height)
+    for top in range(0, marked.height, _MASK_ROWS):
+        stop = min(top + _MASK_ROWS, marked.height)
         first, last = max(0, top - RIM_PX), min(marked.height, stop + RIM_PX)
         marks = reading.marks(marked.rows(first, last), invert=invert)
         if holes is not None:

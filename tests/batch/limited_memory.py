@@ -1,6 +1,6 @@
 """The command line where only so many bytes of memory are free; says at the end what it and its children took at most.
 
-Run as `python limited_memory.py BYTES inpaint IN OUT ...`; stderr's last word is the peak: proportional set sizes, summed.
+Run as `python limited_memory.py BYTES inpaint IN OUT ...`; stderr ends with the peak (proportional set sizes, summed).
 """
 
 from __future__ import annotations
