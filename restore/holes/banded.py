@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from restore.holes.bits import BitPlane
-from restore.holes.detect import At, find_specks, leave_unseen_out, mark_of, named
-from restore.holes.detect import Mark as SpotMark
+from restore.holes.detect import At, Seen, find_specks, leave_unseen_out, mark_of, named
 from restore.holes.find import MUCH, infrared_plane, warning
 from restore.holes.found import Blob, Found, Labels, Mark, Places, marks_of, told_by
 from restore.holes.grow import REACH_PX, grow
@@ -190,7 +189,7 @@ class _OneKind:
 class _Damage:
     """Holes that were found in the picture itself."""
 
-    def __init__(self, picture: Banded, spots: list[SpotMark], scratches: Sequence[Scratch]) -> None:
+    def __init__(self, picture: Banded, spots: list[Seen], scratches: Sequence[Scratch]) -> None:
         self._size = (picture.height, picture.width)
         self._spots = sorted(spots)
         self._scratches = [(scratch.score, scratch.pixels(*self._size)) for scratch in scratches]

@@ -34,7 +34,7 @@ _CRACK_SHARE = 0.25
 """Of the picture's diagonal: a line of that length is a crack."""
 
 
-Mark = tuple[int, int, float]
+Seen = tuple[int, int, float]
 """Row and column of one pixel of a spot, and its score."""
 At = tuple[NDArray[np.intp], NDArray[np.intp]]
 """Rows and columns (n,)."""
@@ -87,7 +87,7 @@ def find_specks(picture: Banded, rule: FindHoles) -> Iterator[tuple[int, Spot]]:
                 yield top, spot
 
 
-def _mark(holes: Holes, spot: Spot, top: int) -> Mark:
+def _mark(holes: Holes, spot: Spot, top: int) -> Seen:
     """Marks a spot; one of its pixels, and its score."""
     y0 = top + spot.y0
     there = spot.there[: holes.shape[0] - y0]
@@ -95,7 +95,7 @@ def _mark(holes: Holes, spot: Spot, top: int) -> Mark:
     return mark_of(spot, top)
 
 
-def mark_of(spot: Spot, top: int) -> Mark:
+def mark_of(spot: Spot, top: int) -> Seen:
     """Row, column and score of a spot that was found in a band beginning at row `top`."""
     y, x = np.unravel_index(int(spot.there.argmax()), spot.there.shape)
     return top + spot.y0 + int(y), spot.x0 + int(x), spot.score
@@ -118,7 +118,7 @@ def _not_a_number(page: Image) -> Holes:
 
 def named(
     where: Places,
-    spots: Sequence[Mark],
+    spots: Sequence[Seen],
     scratches: Sequence[tuple[float, At]],
     missing: Holes | None,
     size: tuple[int, int],

@@ -119,7 +119,7 @@ def search_infrared(picture: Banded, infrared: Infrared, threshold_sigmas: float
     weak, seeds = BitPlane(picture.height, picture.width), BitPlane(picture.height, picture.width)
     for top in range(0, picture.height, _READ_ROWS):
         stop = min(top + _READ_ROWS, picture.height)
-        _, _, dirt = view.dirt(top, stop)
+        _, dirt = view.dirt(top, stop)
         _, may_be, surely = dark(dirt, threshold_sigmas)
         weak.put(top, may_be)
         seeds.put(top, surely)
@@ -158,8 +158,8 @@ class _View:
     def sees_picture(self) -> bool:
         return self._clean.sees_picture is not None
 
-    def dirt(self, top: int, stop: int) -> tuple[Image, int, Dirt]:
-        """(the picture's rows `top`..`stop`, `top`, dirt in them)."""
+    def dirt(self, top: int, stop: int) -> tuple[Image, Dirt]:
+        """(the picture's rows `top`..`stop`, dirt in them)."""
         height = self.picture.height
         first = max(0, top - USUAL_ROWS) // 8 * 8
         last = min(height, -(-(stop + USUAL_ROWS) // 8) * 8)
@@ -167,7 +167,7 @@ class _View:
         dirt = self._clean.dirt(rest, first)
         rows = slice(top - first, stop - first)
         inner = Dirt(dirt.residual[rows], dirt.sigma[rows], dirt.sees_picture)
-        return page.with_pixels(page.pixels[rows]), top, inner
+        return page.with_pixels(page.pixels[rows]), inner
 
     def _rest(self, first: int, last: int, weights: NDArray[np.float64] | None = None) -> tuple[Image, Plane]:
         """(the picture's rows, what its channels leave unexplained of infrared there)."""
@@ -270,5 +270,5 @@ def _windows(view: _View, found: Parted, band: tuple[int, int]) -> Iterator[tupl
     where = found.places(first, last)
     own = [k for k, box in enumerate(where.boxes) if top <= first + box.y0 < stop]
     if own:
-        page, _, dirt = view.dirt(first, last)
+        page, dirt = view.dirt(first, last)
         yield page, first, dirt, where, own
