@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -96,8 +96,3 @@ def listening() -> Iterator[list[str]]:
                 for level, _, text in logs
                 if level <= av.logging.ERROR and not any(harmless in text for harmless in _HARMLESS)
             ]
-
-
-def as_options(values: Mapping[str, object]) -> dict[str, str]:
-    """FFmpeg wants text."""
-    return {name: str(value) for name, value in values.items()}
