@@ -16,7 +16,8 @@ const char* launch_rows(const typename Kernel::Args& p, void* stream) {
   if (reinterpret_cast<uintptr_t>(p.tiles) % 16 != 0) return "tiles begin at a multiple of 16 bytes";
   if (int64_t(p.count) * p.height > INT32_MAX) return "too many rows of tiles";
   if (Kernel::pieces(p) > INT32_MAX / Kernel::THREADS) return "tiles too wide";
-  return launch<Kernel>(p, int64_t(p.count) * p.height * Kernel::pieces(p), 0, stream);
+  if (p.count > Kernel::MOST_TILES) return "too many tiles at once";
+  return launch<Kernel>(p, Kernel::blocks(p), Kernel::shared_bytes(p), stream);
 }
 
 template <template <class, class> class Kernel, class P, class Args>

@@ -8,9 +8,9 @@
 //   |  :        | :    |         |  outside the picture is |    |  :      |            |       u u u u |
 //   +-----------+ :    +---------+  repeated or mirrored   +---------+    |            +---------------+
 //                                                               +---------+
-// A thread of ScatterTiles has one pixel of one tile.  Where several tiles count, the first of them computes the pixel
-// and adds the others in order: no atomics, always the same sum, and work only where there are tiles.  Each thread
-// looks at all keeps, so this is for the few tiles (tens) that a network answers at once.
+// A block of ScatterTiles has 8 rows of 128 pixels of one tile.  It first lists the other tiles that count somewhere
+// there: a bit for each tile, in shared memory.  Where several count, the first of them computes the pixel and adds the
+// others in order: no atomics, always the same sum, and work only where there are tiles.
 //
 // How much a tile counts around the left edge of its keep, along one axis; the product of both axes is its weight.
 // In multiples of feather_px, so that weights are whole numbers:
@@ -85,11 +85,13 @@ template <class P, class E>
 struct Gather {
   using Args = GatherTiles;
   using To = Stored<E>;
-  static constexpr int THREADS = 128, MIN_BLOCKS = 1, MOST_SHARED_BYTES = 0;
+  static constexpr int THREADS = 128, MIN_BLOCKS = 1, MOST_SHARED_BYTES = 0, MOST_TILES = INT32_MAX;
 
   static RESTORE_HOST_DEVICE int groups(const Args& p) { return (p.channels + To::PER_16_BYTES - 1) / To::PER_16_BYTES; }
   // Blocks of threads for one row of a tile.
   static RESTORE_HOST_DEVICE int64_t pieces(const Args& p) { return (int64_t(p.width) * groups(p) + THREADS - 1) / THREADS; }
+  static RESTORE_HOST_DEVICE int64_t blocks(const Args& p) { return int64_t(p.count) * p.height * pieces(p); }
+  static RESTORE_HOST_DEVICE int shared_bytes(const Args&) { return 0; }
 
   static RESTORE_DEVICE void run(const Args& p, int block, int thread) {
     const int row_pieces = int(pieces(p)), row = block / row_pieces;  // counted over all tiles
@@ -122,95 +124,139 @@ struct Gather {
 
 // Where a tile counts along one axis: canvas positions [begin, end), and the edges of its keep.
 struct Reach {
-  int64_t begin, end, edge0, edge1;
-  int size, feather;
+  int begin, end, edge0, edge1, size, feather;
 
-  RESTORE_DEVICE bool holds(int64_t at) const { return begin <= at && at < end; }
+  RESTORE_DEVICE bool holds(int at) const { return begin <= at && at < end; }
+  RESTORE_DEVICE bool meets(int from, int to) const { return begin < to && end > from; }
   // 1 to 4 * feather inside [begin, end); without feathering 1.
-  RESTORE_DEVICE int64_t weight(int64_t at) const {
+  RESTORE_DEVICE int weight(int at) const {
     if (feather == 0) return 1;
     const int64_t full = 4 * int64_t(feather);
-    const int64_t rise = edge0 == 0 ? full : 2 * (at - edge0) + 1 + full / 2;
-    const int64_t fall = edge1 == size ? full : 2 * (edge1 - at) - 1 + full / 2;
+    const int64_t rise = edge0 == 0 ? full : 2 * (int64_t(at) - edge0) + 1 + full / 2;
+    const int64_t fall = edge1 == size ? full : 2 * (int64_t(edge1) - at) - 1 + full / 2;
     const int64_t least = rise < fall ? rise : fall;
-    return least < full ? least : full;
+    return int(least < full ? least : full);
   }
 };
+
+RESTORE_DEVICE int clipped(int64_t v, int least, int most) { return v < least ? least : v > most ? most : int(v); }
 
 RESTORE_DEVICE Reach reach_of(int corner, int length, int keep0, int keep1, int size, int feather) {
   Reach r;
   r.size = size, r.feather = feather;
   r.edge0 = keep0 > 0 ? keep0 : 0;
   r.edge1 = keep1 < size ? keep1 : size;
-  const int64_t corner1 = int64_t(corner) + length, begin = r.edge0 - feather, end = r.edge1 + feather;
-  r.begin = begin > corner ? begin : corner;
-  r.end = end < corner1 ? end : corner1;
-  if (r.begin < 0) r.begin = 0;
-  if (r.end > size) r.end = size;
+  const int64_t begin = int64_t(r.edge0) - feather, end = int64_t(r.edge1) + feather;
+  const int64_t corner1 = int64_t(corner) + length;
+  r.begin = clipped(begin > corner ? begin : corner, 0, size);
+  r.end = clipped(end < corner1 ? end : corner1, r.begin, size);
   if (r.edge0 >= r.edge1) r.end = r.begin;  // keeps nothing
   return r;
 }
+
+// Along both axes.
+struct Place {
+  Reach rows, columns;
+
+  // How much the tile counts at a canvas pixel; 0: not at all, or the pixel isn't in the canvas.
+  RESTORE_DEVICE int64_t weight(int y, int x) const {
+    return rows.holds(y) && columns.holds(x) ? int64_t(rows.weight(y)) * columns.weight(x) : 0;
+  }
+};
 
 template <class P, class E>
 struct Scatter {
   using Args = ScatterTiles;
   using From = Stored<E>;
-  static constexpr int THREADS = 128, MIN_BLOCKS = 1, MOST_SHARED_BYTES = 0;
+  static constexpr int THREADS = 128, WARPS = THREADS / 32, MIN_BLOCKS = 8, MOST_SHARED_BYTES = 48 * 1024;
+  static constexpr int ROWS = 8;      // of a tile, by one block
   static constexpr int CHANNELS = 4;  // at once
+  static constexpr int MOST_TILES = MOST_SHARED_BYTES / 16 * 32;
 
+  static RESTORE_HOST_DEVICE int strips(const Args& p) { return (p.height - 1) / ROWS + 1; }
   static RESTORE_HOST_DEVICE int64_t pieces(const Args& p) { return (int64_t(p.width) + THREADS - 1) / THREADS; }
+  static RESTORE_HOST_DEVICE int64_t blocks(const Args& p) { return int64_t(p.count) * strips(p) * pieces(p); }
+  // 32 tiles are one word, which has 16 bytes to itself.
+  static RESTORE_HOST_DEVICE int words(const Args& p) { return (p.count + 31) / 32; }
+  static RESTORE_HOST_DEVICE int shared_bytes(const Args& p) { return 16 * words(p); }
 
   static RESTORE_DEVICE void run(const Args& p, int block, int thread) {
-    const int row_pieces = int(pieces(p)), row = block / row_pieces, tile = row / p.height;
-    const int tile_x = block % row_pieces * THREADS + thread;
-    if (tile_x >= p.width) return;
-    const int64_t y = int64_t(p.corners[tile * int64_t(2)]) + row % p.height;
-    const int64_t x = int64_t(p.corners[tile * int64_t(2) + 1]) + tile_x;
-    const int64_t mine = weight(p, tile, y, x);
-    if (mine == 0) return;
-    for (int t = 0; t < tile; ++t) {
-      if (weight(p, t, y, x) > 0) return;  // that tile's thread computes this pixel
-    }
-    P* to = static_cast<P*>(p.canvas) + y * p.shape.row + x * p.shape.pixel;
-    for (int channel = 0; channel < p.shape.channels; channel += CHANNELS) {
-      float first[CHANNELS], sum[CHANNELS];
-      RESTORE_UNROLL for (int i = 0; i < CHANNELS; ++i) {
-        first[i] = value(p, tile, y, x, channel + i);
-        sum[i] = 0;
+    const int row_pieces = int(pieces(p)), piece = block % row_pieces, strip = block / row_pieces % strips(p);
+    const int tile = block / row_pieces / strips(p);
+    const Place own = place_of(p, tile);
+    // The block's pixels where its tile counts: [y0, y1) x [x0, x1) of the canvas.
+    const int64_t top = int64_t(p.corners[tile * int64_t(2)]) + strip * ROWS;
+    const int64_t left = int64_t(p.corners[tile * int64_t(2) + 1]) + piece * THREADS;
+    const int y0 = clipped(top, own.rows.begin, own.rows.end), y1 = clipped(top + ROWS, own.rows.begin, own.rows.end);
+    const int x0 = clipped(left, own.columns.begin, own.columns.end);
+    const int x1 = clipped(left + THREADS, own.columns.begin, own.columns.end);
+    if (y0 >= y1 || x0 >= x1) return;  // all threads alike
+    for (int word = thread / 32; word < words(p); word += WARPS) {
+      const int t = word * 32 + thread % 32;
+      bool counts = t < p.count && t != tile;
+      if (counts) {
+        const Place other = place_of(p, t);
+        counts = other.rows.meets(y0, y1) && other.columns.meets(x0, x1);
       }
-      int64_t total = mine;
-      for (int t = tile + 1; t < p.count; ++t) {
-        const int64_t w = weight(p, t, y, x);
+      const uint32_t listed = ballot(counts);
+      if (thread % 32 == 0) store_shared_16(shared_memory() + 16 * word, {listed, 0, 0, 0});
+    }
+    barrier();
+    const bool mine = left + thread >= x0 && left + thread < x1;
+    const int x = mine ? int(left + thread) : x0;
+    for (int y = y0; y < y1; ++y) {
+      for (int channel = 0; channel < p.shape.channels; channel += CHANNELS) lay(p, own, tile, y, x, channel, mine);
+    }
+  }
+
+  // Some channels of one canvas pixel; `mine`: the tile counts there.  All lanes of a warp come along.
+  static RESTORE_DEVICE void lay(const Args& p, const Place& own, int tile, int y, int x, int channel, bool mine) {
+    float first[CHANNELS], sum[CHANNELS];
+    RESTORE_UNROLL for (int i = 0; i < CHANNELS; ++i) {
+      first[i] = mine ? value(p, tile, y, x, channel + i) : 0.f;
+      sum[i] = 0;
+    }
+    int64_t total = mine ? own.weight(y, x) : 0;
+    for (int word = 0; word < words(p); ++word) {
+      uint32_t listed[4];
+      load_shared_16(listed, shared_memory() + 16 * word);
+      for (uint32_t rest = listed[0]; rest != 0; rest &= rest - 1) {
+        const int t = word * 32 + count_bits((rest & (0 - rest)) - 1);
+        const int64_t w = mine ? place_of(p, t).weight(y, x) : 0;
         if (w == 0) continue;
+        if (t < tile) {
+          mine = false;  // that tile's block computes this pixel
+          continue;
+        }
         total += w;
         // Differences from the first: tiles that agree give just what they agree on.
         RESTORE_UNROLL for (int i = 0; i < CHANNELS; ++i) {
           sum[i] += rounded_product(float(w), value(p, t, y, x, channel + i) - first[i]);
         }
       }
-      RESTORE_UNROLL for (int i = 0; i < CHANNELS; ++i) {
-        const float mean = first[i] + sum[i] / float(total);
-        if (channel + i < p.shape.channels) {
-          to[(channel + i) * p.shape.channel] = P(int(rintf(mean * Peak<P>::VALUE)));  // half to even
-        }
+    }
+    if (!mine) return;
+    P* to = static_cast<P*>(p.canvas) + y * p.shape.row + x * p.shape.pixel;
+    RESTORE_UNROLL for (int i = 0; i < CHANNELS; ++i) {
+      const float mean = first[i] + sum[i] / float(total);
+      if (channel + i < p.shape.channels) {
+        to[(channel + i) * p.shape.channel] = P(int(rintf(mean * Peak<P>::VALUE)));  // half to even
       }
     }
   }
 
-  // How much a tile counts at a canvas pixel; 0: not at all, or the pixel isn't in the canvas.
-  static RESTORE_DEVICE int64_t weight(const Args& p, int tile, int64_t y, int64_t x) {
+  static RESTORE_DEVICE Place place_of(const Args& p, int tile) {
     const int32_t* corner = p.corners + tile * int64_t(2);
     const int32_t* keep = p.keeps + tile * int64_t(4);
-    const Reach rows = reach_of(corner[0], p.height, keep[0], keep[2], p.shape.height, p.feather_px);
-    if (!rows.holds(y)) return 0;
-    const Reach columns = reach_of(corner[1], p.width, keep[1], keep[3], p.shape.width, p.feather_px);
-    return columns.holds(x) ? rows.weight(y) * columns.weight(x) : 0;
+    return {reach_of(corner[0], p.height, keep[0], keep[2], p.shape.height, p.feather_px),
+            reach_of(corner[1], p.width, keep[1], keep[3], p.shape.width, p.feather_px)};
   }
 
   // A tile's number at a canvas pixel where it counts, in [0, 1]; NaN is 0.
-  static RESTORE_DEVICE float value(const Args& p, int tile, int64_t y, int64_t x, int channel) {
+  static RESTORE_DEVICE float value(const Args& p, int tile, int y, int x, int channel) {
     if (channel >= p.shape.channels) return 0;
-    const int64_t tile_y = y - p.corners[tile * int64_t(2)], tile_x = x - p.corners[tile * int64_t(2) + 1];
+    const int64_t tile_y = int64_t(y) - p.corners[tile * int64_t(2)];
+    const int64_t tile_x = int64_t(x) - p.corners[tile * int64_t(2) + 1];
     const int64_t pixel = (int64_t(tile) * p.height + tile_y) * p.width + tile_x;
     const float v = From::number(static_cast<const typename From::Bits*>(p.tiles)[pixel * p.channels + channel]);
     return v > 0.f ? v < 1.f ? v : 1.f : 0.f;

@@ -142,6 +142,20 @@ def test_a_partition_is_laid_whole(emulator: Emulator) -> None:
         assert torch.equal(canvas, expected)
 
 
+def test_more_tiles_than_a_word_has_bits_are_added_in_order(emulator: Emulator) -> None:
+    torch.manual_seed(5)
+    corners = torch.tensor([[random_int(-9, 20), random_int(-9, 150)] for _ in range(70)], dtype=torch.int32)
+    keeps = torch.cat([corners + 1, corners + torch.tensor([11, 13], dtype=torch.int32)], 1)
+    numbers = random_tiles(70, 3, (12, 14), torch.float16)
+    for feather_px in (0, 3):
+        canvas = picture_of(24, 160, 3, torch.uint8)
+        expected = canvas.clone()
+        run = emulated_small.scatter_tiles(emulator, canvas, numbers, corners, keeps, feather_px=feather_px, seed=2)
+        tiles.scatter_tiles(expected, numbers, corners, keeps, feather_px=feather_px)
+        run.assert_clean()
+        assert torch.equal(canvas, expected)
+
+
 def test_no_tiles_launch_nothing(emulator: Emulator) -> None:
     none, canvas = torch.zeros(0, 2, dtype=torch.int32), torch.full((4, 4, 3), 7, dtype=torch.uint8)
     _, gathered = emulated_small.gather_tiles(
@@ -160,6 +174,10 @@ def test_sizes_that_a_kernel_cannot_count_are_refused(emulator: Emulator) -> Non
     with pytest.raises(ValueError, match="fewer channels"):
         emulated_small.scatter_tiles(
             emulator, canvas, torch.zeros(1, 2, 2, 2), place, torch.zeros(1, 4, dtype=torch.int32), feather_px=0
+        )
+    with pytest.raises(ValueError, match="too many tiles"):
+        emulated_small.scatter_tiles(
+            emulator, canvas, torch.zeros(100_000, 3, 1, 1), place, torch.zeros(1, 4, dtype=torch.int32), feather_px=0
         )
     with pytest.raises(ValueError, match="an empty picture"):
         emulated_small.gather_tiles(
