@@ -13,7 +13,7 @@ from restore.film.segments import usual_frames
 from restore.film.settings import FilmGrain, FilmSettings
 from restore.formats import Decoder
 from restore.formats.encoding import CONTAINER_OF, choose
-from restore.formats.video_join import refused
+from restore.formats.video_beside import refused
 from restore.recipe import Precision, Upscale
 from restore.reels.masks import check_masks
 from restore.reels.source import Source, sources_in

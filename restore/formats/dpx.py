@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restore.errors import ImageError
-from restore.formats import film_raster
+from restore.formats import film_raster, timecode
 from restore.formats.film_raster import Codes, Packing, Raster
 
 MAGIC = {b"SDPX": True, b"XPDS": False}
@@ -141,10 +141,8 @@ class Header:
     def timecode(self) -> str | None:
         """ "01:23:45:12", from the BCD of SMPTE 12M; None where undefined."""
         bits = self.fields.get("tv.timecode")
-        if not isinstance(bits, int):
-            return None
-        text = f"{bits:08x}"
-        return ":".join(text[i : i + 2] for i in range(0, 8, 2))
+        label = timecode.of_bits(bits) if isinstance(bits, int) else None
+        return None if label is None else label.text
 
 
 def parse(data: bytes | memoryview) -> Header:

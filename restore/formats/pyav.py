@@ -37,6 +37,9 @@ CONTAINERS = frozenset(
 )
 """FFmpeg's names of the containers that are read; playlists, which name other files, are not."""
 
+SOUND = frozenset({"wav", "w64", "aiff", "caf", "flac", "mp3", "aac", "ac3", "eac3", "dts", "srt", "ass", "webvtt"})
+"""And of those that hold no film, but what is heard and read along with it."""
+
 _HARMLESS = ("mmco: unref short failure", "Increasing reorder buffer", "Could not find codec parameters")
 
 
@@ -54,8 +57,11 @@ def load() -> ModuleType:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """An av.InputContainer of a local file.  ImageError with FFmpeg's own words when it is none that is read."""
+def opened(path: Path, also: frozenset[str] = frozenset()) -> Iterator[Any]:
+    """An av.InputContainer of a local file, of CONTAINERS or those in `also`.
+
+    ImageError with FFmpeg's own words when it is none that is read.
+    """
     av = load()
     name = os.path.abspath(path)  # never "protocol:..."
     with refusing(str(path)):
@@ -63,7 +69,7 @@ def opened(path: Path) -> Iterator[Any]:
             name, container_options={"protocol_whitelist": "file"}, metadata_errors="backslashreplace", mode="r"
         )
     try:
-        if not CONTAINERS & set(container.format.name.split(",")):
+        if not (CONTAINERS | also) & set(container.format.name.split(",")):
             raise ImageError(f"{path}: a {container.format.name} file is not read as film: give a video file")
         yield container
     finally:

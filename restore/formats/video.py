@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restore.errors import ImageError
-from restore.formats import pyav
+from restore.formats import pyav, timecode
+from restore.formats.timecode import Timecode
 from restore.formats.video_pixels import Layout, layout_of
 
 _LOOKED_AT = 40
@@ -50,10 +51,12 @@ class Companion:
     index: int
     """In the container."""
     kind: str
-    """audio, subtitle, data, attachment, or video for a second picture stream (cover art)."""
+    """audio, subtitle, data, timecode, attachment, or video for a second picture stream (cover art)."""
     codec: str
     language: str
     title: str
+    timecode: str = ""
+    """The first frame's label, of a timecode track."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,12 @@ class Clip:
         if self.layout.full_range or self.colour.range == 2:
             return True
         return self.layout.family != "yuv" and self.colour.range == 0
+
+    @property
+    def timecode(self) -> Timecode | None:
+        """The first frame's label, wherever the file has it."""
+        tracks = ({"timecode": one.timecode} for one in self.companions)
+        return timecode.of_tags(self.stream_metadata, *tracks, self.metadata)
 
 
 @dataclass(frozen=True)
@@ -167,7 +176,7 @@ def probe(path: Path) -> Clip:
             ),
             sample_aspect=stream.sample_aspect_ratio or Fraction(1),
             field_order=FIELD_ORDERS[order] if 0 <= order < len(FIELD_ORDERS) else "unknown",
-            companions=tuple(_companion(other) for other in container.streams if other.index != stream.index),
+            companions=tuple(companion_of(other) for other in container.streams if other.index != stream.index),
             chapters=len(container.chapters()),
             metadata=MappingProxyType(dict(container.metadata)),
             stream_metadata=MappingProxyType(dict(stream.metadata)),
@@ -273,14 +282,17 @@ def _shortfall(clip: Clip, frames: int, length: int) -> tuple[str, ...]:
     return (f"truncated: {promise}, it ends after {seconds:.2f} s with frame {frames - 1}",)
 
 
-def _companion(stream: Any) -> Companion:
+def companion_of(stream: Any) -> Companion:
+    """A stream of an open container."""
     context = getattr(stream, "codec_context", None)
+    label = timecode.of_tags(stream.metadata) if stream.type == "data" else None
     return Companion(
         stream.index,
-        stream.type or "unknown",
+        "timecode" if label else stream.type or "unknown",
         context.codec.canonical_name if context is not None else "",
         stream.metadata.get("language", ""),
         stream.metadata.get("title", stream.metadata.get("handler_name", "")),
+        label.text if label else "",
     )
 
 

@@ -1,12 +1,11 @@
-"""Owns the finished film: segments joined without encoding anything again, and all that stood beside the pictures.
+"""Owns the finished film: segments joined without encoding anything again, and what stands beside the pictures put in.
 
-Packets get the source's own times; sound, subtitles, attachments and chapters are copied packet for packet.  The
-result depends on the segments' bytes alone, so it is the same file whoever made them in whatever order.
+Packets get the source's own times.  The result depends on the segments' bytes alone, so it is the same file whoever
+made them in whatever order.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -15,33 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from restore.errors import ImageError, SetupError
-from restore.formats import matroska, pyav
+from restore.errors import ImageError
+from restore.formats import matroska, pyav, timecode
 from restore.formats.encoding import Encoding, settle
 from restore.formats.packets import Packet, head_of, packets_of
 from restore.formats.video import Clip, Companion
-
-_COPIED = ("audio", "subtitle", "attachment")
-_FFMPEGS_OWN = ("encoder", "major_brand", "minor_version", "compatible_brands")
-_STALE = ("DURATION", "BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "_STATISTICS")
-"""Tags of Matroska that describe a stream's old bytes."""
-
-
-def refused(clip: Clip, encoding: Encoding) -> tuple[Companion, ...]:
-    """Streams beside the pictures that the container can't hold; asked when a run is planned."""
-    av = pyav.load()
-    bad = []
-    with pyav.opened(clip.path) as source:
-        for companion in clip.companions:
-            if companion.kind not in _COPIED:
-                bad.append(companion)
-                continue
-            with av.open(os.devnull, "w", format=encoding.container) as trial:
-                try:
-                    trial.add_stream_from_template(source.streams[companion.index])
-                except (ValueError, av.FFmpegError):
-                    bad.append(companion)
-    return tuple(bad)
+from restore.formats.video_beside import Beside, beside_of, kept, lent
 
 
 def join(
@@ -53,14 +31,17 @@ def join(
     time_base: Fraction,
     target: Path,
     *,
+    sound: Beside | None = None,
     without: Sequence[Companion] = (),
     part: bool = False,
+    skipped: int = 0,
 ) -> None:
     """Writes the film to `target`, a temporary file that the caller syncs, checks and names.
 
-    `pts` and `durations` are those of all frames, in units of `time_base`.  `clip` lends its sound, subtitles, chapters
-    and tags, less the streams in `without`; None where there are none (frames of a folder).  `part`: the frames are a
-    stretch of the clip; sound and subtitles of that stretch are copied, and all times start at 0.
+    `pts` and `durations` are those of all frames, in units of `time_base`.  `clip` lends its tags and timecode, and
+    what stands beside its pictures, less the streams in `without`; None where nothing is known (frames of a folder).
+    `sound`: what stands beside them comes from there instead.  `part`: the frames are a stretch of the clip, `skipped`
+    of which lie before them; what stands beside that stretch is copied, and all times start at 0.
 
     ImageError when segments are damaged, don't fit each other, or don't add up to the frames; SetupError when the
     container can't hold a stream that isn't in `without`.
@@ -77,25 +58,19 @@ def join(
         settle(stream.codec_context, encoding)
         stream.time_base = time_base
         shown = _own_packets(segments, pts, durations, time_base, lead, stream, round(shift / time_base))
-        if clip is None:
+        lender = sound or (None if clip is None else beside_of(clip))
+        if clip is not None:
+            if turned := _rotation(clip):
+                stream.set_display_rotation(turned)
+            film.metadata.update(timecode.without(kept(clip.metadata)))
+            stream.metadata.update(timecode.without(kept(clip.stream_metadata)))
+            if (label := clip.timecode) is not None:
+                stream.metadata["timecode"] = label.moved(skipped, encoding.rate).text
+        with lent(lender, film, without, encoding.container, (shift, end) if part else None) as their_packets:
             film.start_encoding()
             _refuse_strangers(segments, stream)
-            for packet in shown:
+            for packet in _merged(shown, their_packets):
                 film.mux_one(packet)
-        else:
-            with pyav.opened(clip.path) as source:
-                if turned := _rotation(clip):
-                    stream.set_display_rotation(turned)
-                pairs = _companions(source, film, clip, without, encoding)
-                film.metadata.update(_kept(clip.metadata))
-                stream.metadata.update(_kept(clip.stream_metadata))
-                if chapters := source.chapters():
-                    film.set_chapters([_moved(one, shift) for one in chapters if not part or _within(one, shift, end)])
-                film.start_encoding()
-                _refuse_strangers(segments, stream)
-                beside = _their_packets(source, pairs, (shift, end) if part else None)
-                for packet in _merged(shown, beside):
-                    film.mux_one(packet)
     if encoding.container == "matroska" and encoding.sample_aspect != 1:
         with target.open("r+b") as file:
             matroska.set_sample_aspect(file, encoding.sample_aspect, encoding.width, encoding.height)
@@ -160,6 +135,8 @@ def _own_packets(
 
 def _rotation(clip: Clip) -> int:
     """Degrees counter-clockwise that players turn the pictures by; only a decoded frame tells."""
+    if not clip.container:
+        return 0
     av = pyav.load()
     with pyav.opened(clip.path) as source:
         try:
@@ -174,47 +151,6 @@ def _packet(av: Any, packet: Packet, stream: Any) -> Any:
     made.stream = stream
     made.is_keyframe = packet.is_key
     return made
-
-
-def _companions(source: Any, film: Any, clip: Clip, without: Sequence[Companion], encoding: Encoding) -> dict[int, Any]:
-    """The source's stream index -> the film's stream."""
-    av = pyav.load()
-    left_out = {companion.index for companion in without}
-    pairs = {}
-    for companion in clip.companions:
-        if companion.index in left_out:
-            continue
-        template = source.streams[companion.index]
-        try:
-            if companion.kind not in _COPIED:
-                raise ValueError(f"{companion.kind} streams are not copied")
-            copy = film.add_stream_from_template(template)
-        except (ValueError, av.FFmpegError) as error:
-            raise SetupError(
-                f"{clip.path}: its stream {companion.index} ({companion.kind}, {companion.codec or 'unknown'}) can't go"
-                f" into {encoding.container} ({error}): choose another output suffix, or leave the stream out"
-            ) from error
-        copy.metadata.update(_kept(template.metadata))
-        copy.disposition = int(template.disposition)
-        pairs[companion.index] = copy
-    return pairs
-
-
-def _their_packets(source: Any, pairs: dict[int, Any], window: tuple[Fraction, Fraction] | None) -> Iterator[Any]:
-    streams = [source.streams[index] for index in pairs if source.streams[index].type != "attachment"]
-    if not streams:
-        return
-    for packet in source.demux(streams):
-        if packet.size == 0 and packet.dts is None:
-            continue
-        if window is not None:
-            if packet.pts is None or not window[0] <= packet.pts * packet.time_base < window[1]:
-                continue
-            back = round(window[0] / packet.time_base)
-            packet.pts -= back
-            packet.dts = None if packet.dts is None else packet.dts - back
-        packet.stream = pairs[packet.stream_index]
-        yield packet
 
 
 def _merged(shown: Iterator[Any], beside: Iterator[Any]) -> Iterator[Any]:
@@ -234,21 +170,3 @@ def _merged(shown: Iterator[Any], beside: Iterator[Any]) -> Iterator[Any]:
 def _moment(packet: Any) -> Fraction:
     known = packet.dts if packet.dts is not None else packet.pts
     return Fraction(0) if known is None else known * packet.time_base
-
-
-def _kept(tags: Any) -> dict[str, str]:
-    return {
-        name: value
-        for name, value in tags.items()
-        if name.lower() not in _FFMPEGS_OWN and not name.upper().startswith(_STALE)
-    }
-
-
-def _within(chapter: Any, start: Fraction, end: Fraction) -> bool:
-    base = chapter["time_base"]
-    return bool(chapter["end"] * base > start and chapter["start"] * base < end)
-
-
-def _moved(chapter: Any, shift: Fraction) -> Any:
-    back = round(shift / chapter["time_base"])
-    return {**chapter, "start": max(0, chapter["start"] - back), "end": chapter["end"] - back}

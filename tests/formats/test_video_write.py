@@ -16,7 +16,8 @@ from restore.errors import ImageError, SetupError
 from restore.formats.encoding import Encoding, choose
 from restore.formats.packets import packets_of as segment_packets
 from restore.formats.video import Clip, Colour, Index, index, probe
-from restore.formats.video_join import join, refused
+from restore.formats.video_beside import refused
+from restore.formats.video_join import join
 from restore.formats.video_pixels import layout_of
 from restore.formats.video_read import Frame, frames
 from restore.formats.video_write import encode_segment
