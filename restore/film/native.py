@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from restore.color import yuv
 from restore.color.yuv import Signal
 from restore.errors import ImageError
-from restore.formats import FORMATS, Decoder, cineon, dpx, encode
+from restore.formats import FORMATS, Decoder, cineon, dpx, dpx_ycbcr, encode
 from restore.formats.dpx import Header
 from restore.formats.film_raster import Codes
 from restore.formats.video_pixels import Family, Planes
@@ -37,6 +37,14 @@ _LOSSY_EXR = ("dwa", "b44", "pxr24")
 
 
 @dataclass(frozen=True)
+class Sampled:
+    """A video's frame as its planes."""
+
+    planes: Planes
+    signal: Signal
+
+
+@dataclass(frozen=True)
 class Scan:
     """A DPX or Cineon file as its bytes."""
 
@@ -45,13 +53,15 @@ class Scan:
     codes: Codes
     """(H, W, C) of its first element."""
 
-
-@dataclass(frozen=True)
-class Sampled:
-    """A video's frame as its planes."""
-
-    planes: Planes
-    signal: Signal
+    @cached_property
+    def sampled(self) -> Sampled | None:
+        """Its planes, where it holds Y'CbCr; else None."""
+        layout = dpx_ycbcr.layout_in(self.header)
+        if layout is None:
+            return None
+        matrix, full = dpx_ycbcr.matrix_in(self.header)
+        signal = yuv.signal_of(layout, matrix, self.header.height, full_range=full)
+        return Sampled(dpx_ycbcr.planes_of(self.codes, layout), signal)
 
 
 Native = Scan | Sampled | Document
@@ -94,6 +104,11 @@ def spliced(native: Native, picture: Working, holes: Holes) -> Native:
         raise ValueError(f"{holes.shape = } does not match {picture.shape = }")
     if isinstance(native, Sampled):
         return replace(native, planes=yuv.splice(native.planes, picture, holes, native.signal))
+    if isinstance(native, Scan) and native.sampled is not None:
+        signal = native.sampled.signal
+        codes = dpx_ycbcr.codes_of(yuv.splice(native.sampled.planes, picture, holes, signal), signal.layout)
+        differs = _any_channel(codes != native.codes)
+        return Scan(dpx.patched(native.data, native.header, codes, differs), native.header, codes)
     if isinstance(native, Scan):
         element = native.header.elements[0]
         codes = native.codes.copy()
@@ -122,15 +137,12 @@ def resized(native: Native, picture: Working) -> Native:
         alpha = _stretched(native.planes[-1], width, height) if layout.alpha else None
         return replace(native, planes=yuv.from_rgb(picture, native.signal, alpha))
     if isinstance(native, Scan):
-        element = native.header.elements[0]
-        codes = np.empty((height, width, len(element.channels)), np.uint16)
-        fresh = _scaled(picture, element.raster.max_code)
-        places = _colour_places(element.channels)
-        for place in range(codes.shape[2]):
-            if place in places:
-                codes[..., place] = fresh[..., places.index(place)]
-            else:
-                codes[..., place] = _stretched(native.codes[..., place], width, height)
+        if native.sampled is not None:
+            planes = resized(native.sampled, picture)
+            assert isinstance(planes, Sampled)
+            codes = dpx_ycbcr.codes_of(planes.planes, planes.signal.layout)
+        else:
+            codes = _resized_codes(native, picture)
         form = dpx if native.data[:4] in dpx.MAGIC else cineon
         data = form.resized(native.data, native.header, codes)
         return Scan(data, form.parse(data), codes)
@@ -146,8 +158,24 @@ def resized(native: Native, picture: Working) -> Native:
     return replace(native, pages=(image.with_pixels(pixels),))
 
 
+def _resized_codes(native: Scan, picture: Working) -> Codes:
+    height, width = picture.shape[:2]
+    element = native.header.elements[0]
+    codes = np.empty((height, width, len(element.channels)), np.uint16)
+    fresh = _scaled(picture, element.raster.max_code)
+    places = _colour_places(element.channels)
+    for place in range(codes.shape[2]):
+        if place in places:
+            codes[..., place] = fresh[..., places.index(place)]
+        else:
+            codes[..., place] = _stretched(native.codes[..., place], width, height)
+    return codes
+
+
 def working_of(native: Native) -> Working:
     """What a frame in its own form looks like to repair; NaN is shown as 0 and infinities as the largest half."""
+    if isinstance(native, Scan) and native.sampled is not None:
+        native = native.sampled
     if isinstance(native, Sampled):
         return yuv.to_working(native.planes, native.signal)
     if isinstance(native, Scan):
@@ -161,6 +189,8 @@ def working_of(native: Native) -> Working:
 
 def changed(before: Native, after: Native) -> Holes:
     """(H, W): which pixels have another sample; chroma counts for all pixels that share it.  NaN equals NaN."""
+    if isinstance(before, Scan) and isinstance(after, Scan) and before.sampled is not None:
+        before, after = before.sampled, after.sampled or after
     if isinstance(before, Sampled) and isinstance(after, Sampled):
         across, down = before.signal.layout.halvings
         height, width = before.planes[0].shape
@@ -221,6 +251,8 @@ def _any_channel(differs: NDArray[np.bool_]) -> Holes:
 
 def _working_form(native: Native) -> tuple[tuple[int, int, int], type[np.generic]]:
     """Shape and type of the working picture."""
+    if isinstance(native, Scan) and native.sampled is not None:
+        native = native.sampled
     if isinstance(native, Sampled):
         height, width = native.planes[0].shape
         return (height, width, 1 if native.signal.layout.family is Family.GREY else 3), np.uint16
@@ -236,6 +268,14 @@ def _colour_places(channels: Sequence[str]) -> list[int]:
     """Where R, G and B are, or Y, or the only channel there is."""
     wanted = ("R", "G", "B") if {"R", "G", "B"} <= set(channels) else ("Y",) if "Y" in channels else channels[:1]
     return [channels.index(name) for name in wanted]
+
+
+def rescaled(codes: NDArray[Any], top: int, new_top: int) -> NDArray[Any]:
+    """Codes 0..`top` over 0..`new_top`, rounded; a larger `new_top` can be taken back exactly."""
+    if top == new_top:
+        return codes
+    wide = codes.astype(np.uint32)
+    return ((wide * new_top + top // 2) // top).astype(np.uint16)
 
 
 def _widened(codes: NDArray[Any], top: int) -> NDArray[np.uint16]:

@@ -1,9 +1,9 @@
 """Owns the proof for film: digests of every sample that no repair may have touched, of frames in their own form.
 
 Definition, for other tools to check: sha256 over the frames in order; for each the text "frame NUMBER\n", then for
-every plane (Y, Cb, Cr or R, G, B or Y, then A of a video; all code values, row by row with channels side by side, of
-a scan or a picture) the text "SHAPE TYPE\n", SHAPE with "x" between its sides, and its samples, little endian, with 0
-for those that a repair touches.
+every plane (Y, Cb, Cr or R, G, B or Y, then A, of a video or a Y'CbCr scan; all code values, row by row with channels
+side by side, of another scan or a picture) the text "SHAPE TYPE\n", SHAPE with "x" between its sides, and its samples,
+little endian, with 0 for those that a repair touches.
 """
 
 from __future__ import annotations
@@ -43,10 +43,14 @@ def samples_of(native: Native) -> tuple[NDArray[Any], ...]:
     """Every number that the frame holds."""
     if isinstance(native, Sampled):
         return native.planes
+    if isinstance(native, Scan) and native.sampled is not None:
+        return native.sampled.planes
     return (native.codes,) if isinstance(native, Scan) else (native.first.pixels,)
 
 
 def _reached(native: Native, touched: Holes) -> list[NDArray[np.bool_] | None]:
+    if isinstance(native, Scan) and native.sampled is not None:
+        native = native.sampled
     if not isinstance(native, Sampled):
         return [touched]
     reached: list[NDArray[np.bool_] | None] = list(yuv.touched(touched, native.signal))

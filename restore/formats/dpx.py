@@ -103,9 +103,16 @@ CHANNELS: Mapping[int, tuple[str, ...]] = MappingProxyType(
         50: ("R", "G", "B"),
         51: ("R", "G", "B", "A"),
         52: ("A", "B", "G", "R"),
+        100: ("CbCr", "Y"),  # of two pixels, one has Cb and the other Cr
+        102: ("Cb", "Y", "Cr"),
+        103: ("Cb", "Y", "Cr", "A"),
     }
 )
 """Descriptor -> channels in the file's order."""
+
+_NAMES = {7: "chroma alone", 9: "composite video", 101: "CbYACrYA, 4:2:2:4"}
+_PARTS = frozenset({1, 2, 3, 6, 7})
+"""Descriptors of what may be one colour of several."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +171,10 @@ def parse(data: bytes | memoryview) -> Header:
     if not 0 < width <= 1 << 20 or not 0 < height <= 1 << 20 or not 0 < count <= 8:
         raise ImageError(f"damaged header: {width} x {height} pixels in {count} elements")
     places = [struct.unpack_from(f"{order}I", head, 808 + 72 * i)[0] for i in range(count)]
+    descriptors = {head[800 + 72 * i] for i in range(count)} & _PARTS
+    if len(descriptors) > 1 and head[800] in _PARTS:
+        kinds = ", ".join(map(str, sorted(descriptors)))
+        raise ImageError(f"its colours lie in elements of their own (descriptors {kinds}): write it as RGB first")
     elements = []
     for i, place in enumerate(places):
         end = min([other for other in places if other > place] + [len(data)])
@@ -235,11 +246,18 @@ def _element(head: bytes, at: int, order: str, big: bool, fields: Mapping[str, V
     descriptor, transfer, colorimetric, bits = struct.unpack_from("4B", head, at + 20)
     packing, encoding, offset, line_padding = struct.unpack_from(f"{order}HHII", head, at + 24)
     if descriptor not in CHANNELS:
+        name = _NAMES.get(descriptor, "user defined" if descriptor in (0, *range(150, 157)) else "unknown")
         raise ImageError(
-            f"its picture is of kind {descriptor}, not RGB, RGBA, ABGR or one channel: convert it to RGB first"
+            f"its picture has descriptor {descriptor} ({name}), not RGB, RGBA, ABGR, Y'CbCr or one channel: convert it"
+            " to RGB first"
         )
     if bits not in (8, 10, 12, 16):
-        raise ImageError(f"its picture has {bits} bits a channel: convert it to 8, 10, 12 or 16 bits first")
+        raise ImageError(
+            f"its picture (descriptor {descriptor}) has {bits} bit{'s' if bits != 1 else ''} a channel: convert it to"
+            " 8, 10, 12 or 16 bits first"
+        )
+    if descriptor == 100 and int(fields["image.width"]) % 2:
+        raise ImageError("damaged header: 4:2:2 (descriptor 100) with an odd width")
     if encoding not in (0, 0xFFFF):
         raise ImageError("it is run-length encoded: write it without compression first")
     if sign not in (0, 0xFFFFFFFF):

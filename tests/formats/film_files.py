@@ -40,8 +40,12 @@ def dpx_file(
     user: bytes = b"",
     row_padding: bytes = b"",
     spare: int = 0,
+    descriptor: int | None = None,
 ) -> bytes:
-    """A DPX file with film and TV information; `spare` is or-ed into the row's words of filled 10 bits."""
+    """A DPX file with film and TV information; `spare` is or-ed into the row's words of filled 10 bits.
+
+    `descriptor` 100 to 103: Y'CbCr of BT.709.
+    """
     height, width, channels = codes.shape
     order = ">" if big else "<"
     rows = [pack_row(row.ravel().tolist(), bits, packing, channels, big=big) for row in codes]
@@ -66,7 +70,8 @@ def dpx_file(
     put(768, "HHII", 0, 1, width, height)
     put(780, "II", 0, 95)
     put(792, "I", 685)
-    head[800:804] = bytes([DESCRIPTORS[channels], 1, 1, bits])
+    kind = (6, 6) if descriptor else (1, 1)
+    head[800:804] = bytes([descriptor or DESCRIPTORS[channels], *kind, bits])
     put(804, "HHII", packing, 0, offset, len(row_padding) or 0xFFFFFFFF)
     put(1712, "I", 86400)
     put(1724, "f", 24.0)
