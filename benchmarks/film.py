@@ -36,9 +36,10 @@ from restore.film.fill import Hole, fill, navier_stokes, versions_of
 from restore.film.flicker import FlickerLaw, even_shot
 from restore.film.judge import DEFAULT_BAR
 from restore.film.planted import Planted, Planting, Scratch, Stamp, plant
-from restore.film.scratches import ScratchLaw, lines_of, scratches_in, without_scratches
+from restore.film.scratches import ScratchLaw, lines_of, scratches_in
 from restore.film.shots import borders
 from restore.film.steady import SteadyLaw, steady_shot, weave_of
+from restore.film.unscratch import without_scratches
 from restore.film.working import Frame, grey_of
 from restore.trust.ledger import Fill
 

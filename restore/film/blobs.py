@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from restore.film.fill import Filled
 from restore.film.native import Holes
-from restore.film.scratches import Unscratched
+from restore.film.unscratch import Unscratched
 from restore.tiling import Box
 from restore.trust.ledger import Repair
 

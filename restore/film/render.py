@@ -20,14 +20,16 @@ from restore.film.clean import CONTEXT_FRAMES, CleanLaw, Found, Memory, Window, 
 from restore.film.dirt import DirtLaw
 from restore.film.fill import Filled, Filler, navier_stokes
 from restore.film.judge import DEFAULT_BAR
+from restore.film.lines import Line
 from restore.film.native import Holes, Native, Sampled, Working, spliced
 from restore.film.netfill import NetFiller
 from restore.film.plan import Plan, Shot
 from restore.film.prepared import Prepared, prepared, reach_frames, read_on
 from restore.film.reel import Fault, FilmFrame, Reel
-from restore.film.scratches import Line, ScratchLaw, Unscratched, lines_of, scratches_in, without_scratches
+from restore.film.scratches import Look, ScratchLaw, lines_of, scratches_in
 from restore.film.settings import FilmSettings, ShotSettings
 from restore.film.tones import Tones
+from restore.film.unscratch import Unscratched, without_scratches
 from restore.film.working import Frame
 from restore.tiling import Box
 from restore.trust.ledger import Fill, Repair
@@ -109,7 +111,7 @@ class _Stretch:
         self._first, self._end = shot.first - origin, shot.last + 1 - origin
         self._tones = Tones(plan.colour)
         self._law = law_of(shot.settings)
-        self._lines: dict[int, list[Line]] = {}
+        self._looks: dict[int, Look] = {}
         self._ready: dict[int, Prepared] = {}
         self._clear: dict[int, Unscratched] = {}
         self._faults: dict[int, Fault] = {}
@@ -125,7 +127,7 @@ class _Stretch:
         for item in prepared(self._frames(first, end), self._shot, self._tones):
             self._ready[item.position] = item
             if searched:
-                self._lines[item.position] = lines_of(item.shown)
+                self._looks[item.position] = lines_of(item.shown)
             while cleared <= item.position - late:
                 self._unscratch(cleared, searched=searched)
                 cleared += 1
@@ -153,8 +155,8 @@ class _Stretch:
             return
         lines: list[Line] = []
         if searched:
-            near = [n for n in range(position - CONTEXT_FRAMES, position + CONTEXT_FRAMES + 1) if n in self._lines]
-            lines = scratches_in([self._lines[n] for n in near], near.index(position), ScratchLaw())
+            near = [n for n in range(position - CONTEXT_FRAMES, position + CONTEXT_FRAMES + 1) if n in self._looks]
+            lines = scratches_in([self._looks[n] for n in near], near.index(position), ScratchLaw())
             lines = [line for line in lines if not self._is_excluded(_box_of(line))]
         if lines:
             self._clear[position] = without_scratches(item.shown, lines, ScratchLaw(), item.film.number)
@@ -163,7 +165,7 @@ class _Stretch:
             self._clear[position] = Unscratched(item.shown, nothing, nothing, ())
 
     def _forget(self, before: int) -> None:
-        for held in (self._ready, self._clear, self._lines, self._masks, self._faults):
+        for held in (self._ready, self._clear, self._looks, self._masks, self._faults):
             for old in [position for position in held if position <= before]:
                 del held[old]
 

@@ -7,7 +7,8 @@ import pytest
 from moving import pan
 
 from restore.film.planted import Planted, Planting, Scratch, plant
-from restore.film.scratches import ScratchLaw, lines_of, scratches_in, without_scratches
+from restore.film.scratches import ScratchLaw, lines_of, scratches_in
+from restore.film.unscratch import without_scratches
 from restore.trust.ledger import Fill
 
 LAW = ScratchLaw()
@@ -63,4 +64,4 @@ def test_a_scratch_that_hides_the_picture_becomes_holes() -> None:
 
 
 def test_pictures_too_small_for_lines_have_none() -> None:
-    assert lines_of(np.zeros((40, 40, 1), np.float32)) == []
+    assert lines_of(np.zeros((40, 40, 1), np.float32)).lines == ()
