@@ -1,4 +1,4 @@
-"""Owns what this machine offers, as facts: versions, libraries, devices, each op's kernel, CPU features, models.
+"""Owns what this machine offers, as facts: versions, libraries, devices, kernels, CPU features, models, colour spaces.
 
 Nothing is printed or judged here beyond what failed; the heavy imports happen when `examine` is called.
 """
@@ -10,6 +10,8 @@ import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module, metadata
+
+from restore.errors import SetupError
 
 _CORE = (
     "torch",
@@ -28,6 +30,7 @@ _OPTIONAL = {
     "basicsr": "train",
     "ray": "cluster",
     "av": "film",
+    "opencolorio": "film",
     "openvino": "bench",
 }
 """Distribution -> the extra that brings it."""
@@ -41,7 +44,7 @@ class Fact:
     """One line of what `restore doctor` shows."""
 
     section: str
-    """"versions", "libraries", "devices", "kernels", "cpu" or "models"."""
+    """"versions", "libraries", "devices", "kernels", "cpu", "models" or "colour"."""
     name: str
     value: str
     ok: bool = True
@@ -56,7 +59,7 @@ def examine() -> tuple[Fact, ...]:
     facts = [*_versions(), *libraries]
     if all(fact.ok for fact in libraries if fact.name == "torch"):
         facts += [*_devices(), *_kernels(), *_cpu()]
-    return (*facts, *_models())
+    return (*facts, *_models(), *_colour())
 
 
 def _versions() -> Iterator[Fact]:
@@ -143,3 +146,20 @@ def _models() -> Iterator[Fact]:
             "converted" if model.cached else "installed, converted at first use" if model.available else model.remedy
         )
         yield Fact("models", model.name, f"x{model.scale} {model.architecture}, {model.licence}: {state}")
+
+
+def _colour() -> Iterator[Fact]:
+    """What --input-colour OCIO:NAME and --view can name."""
+    from restore.color import ocio
+
+    if _version_of("opencolorio") is None:
+        return
+    try:
+        config = ocio.config_meant()
+        yield Fact("colour", "OpenColorIO config", config)
+        for encoding, names in ocio.spaces(config).items():
+            yield Fact("colour", f"OCIO: {encoding or 'spaces'}", ", ".join(names))
+        for display, names in ocio.views(config).items():
+            yield Fact("colour", f"view on {display}", ", ".join(names))
+    except SetupError as error:
+        yield Fact("colour", "OpenColorIO config", str(error))

@@ -45,7 +45,8 @@ def detect(
     seed: Seed = 1,
     inpaint: film_options.InpaintModel = "pconv",
     fields: film_options.FieldsOption = film_options.FieldsWish.AUTO,
-    input_colour: film_options.InputColourOption = film_options.ColourWish.AUTO,
+    input_colour: film_options.InputColourOption = film_options.AUTO,
+    ocio_config: film_options.OcioConfig = None,
     plan: film_options.PlanOption = None,
     dirt: film_options.Dirt = None,
     scratches: film_options.Scratches = None,
@@ -66,7 +67,7 @@ def detect(
     wishes = Wishes(dirt, scratches, None, None, max_false, polarity, max_size)
     one = sources_in(source)[0]
     with Decoder() as decoder:
-        reading = Reading(frames, fields, input_colour, plan)
+        reading = Reading(frames, fields, input_colour, plan, ocio_config=ocio_config)
         made = film_options.plan_for(one, reading, wishes, decoder, None)
         if frames is None and made.last - made.first >= _MOST_FRAMES:
             middle = (made.first + made.last - _MOST_FRAMES) // 2

@@ -21,7 +21,8 @@ def detect(
     masks: MasksOut,
     frames: film_options.Frames = None,
     fields: film_options.FieldsOption = film_options.FieldsWish.AUTO,
-    input_colour: film_options.InputColourOption = film_options.ColourWish.AUTO,
+    input_colour: film_options.InputColourOption = film_options.AUTO,
+    ocio_config: film_options.OcioConfig = None,
     plan: film_options.PlanOption = None,
     edl: film_options.Edl = None,
     edl_rate: film_options.EdlRate = 24.0,
@@ -38,7 +39,7 @@ def detect(
     from restore.reels.detect import write_masks
     from restore.reels.source import sources_in
 
-    reading = Reading(frames, fields, input_colour, plan, edl, edl_rate)
+    reading = Reading(frames, fields, input_colour, plan, edl, edl_rate, ocio_config)
     wishes = Wishes(dirt, scratches, None, None, max_false, polarity, max_size)
     with FilmReport(as_json=as_json) as report:
         sources = sources_in(source)

@@ -21,7 +21,7 @@ DEBIAN_PACKAGES = {
 
 OPENCV_NEEDS = ("libGL.so.1", "libEGL.so.1", "libgthread-2.0.so.0", "libglib-2.0.so.0", "libSM.so.6", "libXext.so.6")
 
-EXTRAS = {"basicsr": "train", "ray": "cluster", "av": "film", "openvino": "bench"}
+EXTRAS = {"basicsr": "train", "ray": "cluster", "av": "film", "PyOpenColorIO": "film", "openvino": "bench"}
 """Which extra of this distribution brings a module that its core doesn't need."""
 
 

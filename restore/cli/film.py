@@ -11,6 +11,7 @@ import typer
 from restore.cli import film_options, options
 from restore.cli.film_options import RUNNING, WRITING, Reading, Wishes
 from restore.cli.film_report import FilmReport
+from restore.errors import SetupError
 
 Target = Annotated[
     Path, typer.Argument(metavar="OUT", help="A video file, or a folder for frames; the same kind as IN.")
@@ -58,6 +59,13 @@ Review = Annotated[
         rich_help_panel=WRITING,
     ),
 ]  # fmt: skip
+View = Annotated[
+    str | None,
+    typer.Option(
+        "--view", metavar="VIEW|DISPLAY/VIEW", help="Draw --review's pages as this view of the OpenColorIO config.",
+        rich_help_panel=WRITING,
+    ),
+]  # fmt: skip
 SegmentFrames = Annotated[
     int | None,
     typer.Option(
@@ -76,7 +84,8 @@ def film(
     target: Target,
     frames: film_options.Frames = None,
     fields: film_options.FieldsOption = film_options.FieldsWish.AUTO,
-    input_colour: film_options.InputColourOption = film_options.ColourWish.AUTO,
+    input_colour: film_options.InputColourOption = film_options.AUTO,
+    ocio_config: film_options.OcioConfig = None,
     plan: film_options.PlanOption = None,
     edl: film_options.Edl = None,
     edl_rate: film_options.EdlRate = 24.0,
@@ -97,6 +106,7 @@ def film(
     drop_streams: DropStreams = False,
     save_masks: SaveMasks = None,
     review: Review = None,
+    view: View = None,
     overwrite: options.Overwrite = False,
     state: options.State = None,
     device: options.Device = "auto",
@@ -110,8 +120,10 @@ def film(
     from restore.reels.run import restore_reel, workers_for
     from restore.reels.state import state_of
 
+    if view is not None and review is None:
+        raise SetupError("--view says how the pages of --review are drawn: give --review DIR, too")
     ask = Ask(masks, inpaint, upscale, scale, grain, codec, quality, drop_streams, save_masks, device, segment_frames)
-    reading = Reading(frames, fields, input_colour, plan, edl, edl_rate)
+    reading = Reading(frames, fields, input_colour, plan, edl, edl_rate, ocio_config)
     wishes = Wishes(dirt, scratches, flicker, steady, max_false, polarity, max_size)
     with FilmReport(as_json=as_json) as report:
         sources = checked(source, target, one_only=plan is not None or edl is not None or frames is not None)
@@ -119,6 +131,7 @@ def film(
         for one in sources:
             place = state_of(one, target, state)
             work = work_for(one, target, reading, wishes, ask, None if dry_run else place, report)
+            look = film_options.view_for(work.plan.colour, view, ocio_config)
             if dry_run:
                 report.on_dry_run(work, place)
                 continue
@@ -127,7 +140,7 @@ def film(
             if review is not None and not summary.failed:
                 from restore.reels.review import draw
 
-                draw(place, review if len(sources) == 1 else review / one.key, report.on_note)
+                draw(place, review if len(sources) == 1 else review / one.key, report.on_note, look)
             report.on_reel_end(work, summary)
             summaries.append(summary)
         code = report.on_end(summaries)

@@ -17,12 +17,14 @@ from restore.errors import SetupError
 from restore.recipe import Polarity
 
 if TYPE_CHECKING:
+    from restore.color.ocio import View
     from restore.film.plan import Plan
-    from restore.film.settings import InputColour
+    from restore.film.settings import Colour, InputColour
     from restore.formats import Decoder
     from restore.reels.source import Source
     from restore.reels.state import State
 
+AUTO = "auto"
 _SEEN = "seen.json"
 _SEEN_VERSION = 1
 
@@ -38,14 +40,6 @@ class FieldsWish(StrEnum):
     IVTC = "ivtc"
     BOB = "bob"
     REFUSE = "refuse"
-
-
-class ColourWish(StrEnum):
-    AUTO = "auto"
-    SRGB = "srgb"
-    REC709 = "rec709"
-    CINEON = "cineon"
-    LINEAR = "linear"
 
 
 class GrainWish(StrEnum):
@@ -64,9 +58,19 @@ FieldsOption = Annotated[
     typer.Option("--fields", help="What becomes of fields; auto looks at the pictures.", rich_help_panel=READING),
 ]
 InputColourOption = Annotated[
-    ColourWish,
-    typer.Option("--input-colour", help="What the numbers mean; auto asks the file's header.", rich_help_panel=READING),
-]
+    str,
+    typer.Option(
+        "--input-colour", metavar="auto|srgb|rec709|cineon|linear|OCIO:NAME",
+        help="What the numbers mean; auto asks the file's header.", rich_help_panel=READING,
+    ),
+]  # fmt: skip
+OcioConfig = Annotated[
+    str | None,
+    typer.Option(
+        "--ocio-config", metavar="FILE|ocio://NAME", show_default="$OCIO, or ACES with cameras",
+        help="The config of OpenColorIO that has OCIO:NAME.", rich_help_panel=READING,
+    ),
+]  # fmt: skip
 PlanOption = Annotated[
     Path | None,
     typer.Option("--plan", metavar="FILE", help="A plan of `restore scan --write-plan`.", rich_help_panel=READING),
@@ -147,10 +151,11 @@ class Reading:
 
     frames: str | None = None
     fields: FieldsWish = FieldsWish.AUTO
-    colour: ColourWish = ColourWish.AUTO
+    colour: str = AUTO
     plan: Path | None = None
     edl: Path | None = None
     edl_rate: float = 24.0
+    ocio_config: str | None = None
 
 
 def plan_for(
@@ -169,21 +174,23 @@ def plan_for(
     """
     from restore.film.plan import from_toml, read_plan, to_toml, with_cuts
 
+    colour = _colour_asked(reading)
     if reading.plan is not None:
         plan = read_plan(reading.plan).with_settings(wishes.said())
+        plan = replace(plan, colour=colour or _settled(plan.colour, reading.ocio_config))
         reel = source.open(plan.fields, decoder)
         numbers = reel.numbers
         if reel.size != plan.size or plan.first < numbers[0] or plan.last > numbers[-1]:
             raise SetupError(f"{reading.plan}: it was made for {plan.source}, not for {source.label}")
         return cut_to(plan, reading.frames)
-    key = _seen_key(source, reading)
+    key = _seen_key(source, reading, colour)
     seen = None if state is None else state.get(_SEEN)
     if seen is not None and seen.get("key") == key:
         plan = from_toml(str(seen["plan"]), "the state's plan")
         fields = replace(plan.fields, because=str(seen["because"]))
-        plan = replace(plan, fields=fields, notes=tuple(seen["notes"]))
+        plan = replace(plan, fields=fields, notes=tuple(seen["notes"]), colour=colour or plan.colour)
     else:
-        plan = _look(source, reading, decoder, on_look)
+        plan = _look(source, reading, colour, decoder, on_look)
         if state is not None:
             state.put(
                 _SEEN, {"key": key, "plan": to_toml(plan), "because": plan.fields.because, "notes": list(plan.notes)}
@@ -193,7 +200,9 @@ def plan_for(
     return plan.with_settings(wishes.said())
 
 
-def _look(source: Source, reading: Reading, decoder: Decoder, on_look: Callable[[int, int], None]) -> Plan:
+def _look(
+    source: Source, reading: Reading, colour: Colour | None, decoder: Decoder, on_look: Callable[[int, int], None]
+) -> Plan:
     from restore.film.scan import fields_of, scan, untreated
     from restore.film.settings import ShotSettings
 
@@ -205,21 +214,58 @@ def _look(source: Source, reading: Reading, decoder: Decoder, on_look: Callable[
         fields = untreated(len(source.frames.names))
     reel = source.open(fields, decoder)
     stretch = _stretch(reading.frames, reel.numbers[0], reel.numbers[-1])
-    colour, frames = _colour(source, reading.colour, decoder), len(reel.numbers)
+    colour, frames = colour or _colour_of(source, decoder), len(reel.numbers)
     return scan(reel, fields, colour, ShotSettings(), stretch, lambda position: on_look(position, frames))
 
 
-def _seen_key(source: Source, reading: Reading) -> str:
-    facts = [_SEEN_VERSION, source.identity(0, 1 << 62), reading.frames, reading.fields, reading.colour]
+def _seen_key(source: Source, reading: Reading, colour: Colour | None) -> str:
+    from restore.film.settings import deciding
+
+    meant = AUTO if colour is None else deciding(colour)
+    facts = [_SEEN_VERSION, source.identity(0, 1 << 62), reading.frames, reading.fields, meant]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _colour(source: Source, wish: ColourWish, decoder: Decoder) -> InputColour:
+def view_for(colour: Colour, name: str | None, config: str | None) -> View | None:
+    """The view of OpenColorIO that pages are drawn with; None: as a display shows such frames.  SetupError."""
+    from restore.color import ocio
+    from restore.film.settings import InputColour
+
+    if name is None:
+        return None
+    if colour in (InputColour.SRGB, InputColour.REC709):
+        raise SetupError(f"--view {name} is for linear and log frames; these are {colour}, and shown as they are")
+    return ocio.view_of(name, colour.config if isinstance(colour, ocio.Space) else config)
+
+
+def _colour_asked(reading: Reading) -> Colour | None:
+    """None: the files' headers say it.  SetupError where there is no such colour."""
+    from restore.color import ocio
+    from restore.film.settings import InputColour
+
+    text = reading.colour
+    if text.casefold() == AUTO:
+        return None
+    if text.upper().startswith(ocio.PREFIX):
+        return ocio.space_of(text[len(ocio.PREFIX) :], reading.ocio_config)
+    try:
+        return InputColour(text.casefold())
+    except ValueError as error:
+        known = ", ".join((AUTO, *InputColour))
+        raise SetupError(f"--input-colour {text}: it can be {known}, or OCIO:NAME with a name of a config") from error
+
+
+def _settled(colour: Colour, config: str | None) -> Colour:
+    """A plan's colour, with its config found again.  SetupError where it isn't the same one."""
+    from restore.color import ocio
+
+    return ocio.settled(colour, config) if isinstance(colour, ocio.Space) else colour
+
+
+def _colour_of(source: Source, decoder: Decoder) -> InputColour:
     from restore.film.scan import sequence_colour
     from restore.film.settings import InputColour
 
-    if wish is not ColourWish.AUTO:
-        return InputColour(wish.value)
     if source.frames is None:
         return InputColour.REC709
     return sequence_colour(source.frames, decoder)

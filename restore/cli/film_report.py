@@ -136,16 +136,19 @@ class FilmReport:
                     "size": list(plan.size),
                     "fields": plan.fields.method.value,
                     "fields_because": plan.fields.because,
-                    "input_colour": plan.colour.value,
+                    "input_colour": str(plan.colour),
                     "shots": shots,
                     "damage": damage,
                     "notes": list(plan.notes),
                 }
             )
             return
+        from restore.film.settings import described
+
         lines = [f"{visible(plan.source)}: frames {plan.first}-{plan.last}, {plan.size[0]} x {plan.size[1]}"]
         lines.append(
-            f"  colour: {plan.colour.value}; fields: {plan.fields.method.value} ({visible(plan.fields.because)})"
+            f"  colour: {visible(described(plan.colour))};"
+            f" fields: {plan.fields.method.value} ({visible(plan.fields.because)})"
         )
         lines += [f"  note: {visible(note)}" for note in plan.notes]
         lines += [f"  frame {number}: {visible(why)}" for number, why in plan.damage.items()]
@@ -192,15 +195,17 @@ class FilmReport:
                     "done": done,
                     "left": left,
                     "fields": plan.fields.method.value,
-                    "input_colour": plan.colour.value,
+                    "input_colour": str(plan.colour),
                     "notes": notes,
                 }
             )
             return
+        from restore.film.settings import described
+
         shots = f"{len(plan.shots)} shot{'s' if len(plan.shots) != 1 else ''}"
-        what = f"frames {plan.first}-{plan.last}, {plan.size[0]} x {plan.size[1]}, {shots}, {plan.colour.value}"
+        what = f"frames {plan.first}-{plan.last}, {plan.size[0]} x {plan.size[1]}, {shots}, {described(plan.colour)}"
         how = f"fields: {plan.fields.method.value}; {done} of {len(work.segments)} segments done"
-        lines = [f"{visible(work.source.label)}: {what}, {how}"]
+        lines = [f"{visible(work.source.label)}: {visible(what)}, {how}"]
         if plan.fields.method.value != "none":
             lines.append(f"  fields: {visible(plan.fields.because)}")
         lines += [f"  note: {visible(note)}" for note in notes]

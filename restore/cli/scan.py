@@ -27,7 +27,8 @@ def scan(
     write_plan: WritePlan = None,
     frames: film_options.Frames = None,
     fields: film_options.FieldsOption = film_options.FieldsWish.AUTO,
-    input_colour: film_options.InputColourOption = film_options.ColourWish.AUTO,
+    input_colour: film_options.InputColourOption = film_options.AUTO,
+    ocio_config: film_options.OcioConfig = None,
     edl: film_options.Edl = None,
     edl_rate: film_options.EdlRate = 24.0,
     dirt: film_options.Dirt = None,
@@ -55,7 +56,7 @@ def scan(
 
     if write_plan is not None and write_plan.exists() and not overwrite:
         raise SetupError(f"{write_plan}: it is there already, perhaps edited: name another file, or give --overwrite")
-    reading = Reading(frames, fields, input_colour, None, edl, edl_rate)
+    reading = Reading(frames, fields, input_colour, None, edl, edl_rate, ocio_config)
     wishes = Wishes(dirt, scratches, flicker, steady, max_false, polarity, max_size)
     with FilmReport(as_json=as_json) as report:
         sources = sources_in(source)

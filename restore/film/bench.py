@@ -21,7 +21,7 @@ from restore.film.planted import Planted, Planting, Stamp, plant, stamps_of
 from restore.film.reel import Fault, FilmFrame, Reel, Skimmed
 from restore.film.render import Rendered, Tools, render
 from restore.film.scan import judge_shot
-from restore.film.settings import FilmSettings
+from restore.film.settings import FilmSettings, InputColour
 from restore.film.tones import Tones
 from restore.film.working import as_float32, from_float, to_float
 from restore.formats import SUFFIXES, Decoder
@@ -103,7 +103,7 @@ def bench(
 ) -> Score:
     """Plants damage on the plan's frames, restores them, and counts.  SetupError when no frame can be read."""
     damaged = PlantedReel(reel, Tones(plan.colour), planting, stamps, seed)
-    plain = replace(plan, colour=type(plan.colour).SRGB)
+    plain = replace(plan, colour=InputColour.SRGB)
     shots = []
     for shot in plain.shots:
         judged = shot

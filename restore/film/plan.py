@@ -13,9 +13,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from restore.color.ocio import PREFIX, Space
 from restore.errors import SetupError
 from restore.film.fields import Fields, Method
-from restore.film.settings import InputColour, ShotSettings
+from restore.film.settings import Colour, InputColour, ShotSettings
 from restore.recipe import Polarity
 from restore.tiling import Box
 
@@ -54,7 +55,7 @@ class Plan:
     size: tuple[int, int]
     """(width, height)."""
     fields: Fields
-    colour: InputColour
+    colour: Colour
     shots: tuple[Shot, ...]
     damage: Mapping[int, str]
     """What is wrong with frames that are missing, or that couldn't be read whole, by number."""
@@ -118,7 +119,7 @@ def to_toml(plan: Plan) -> str:
         f"source = {_value(plan.source)}",
         f"frames = [{plan.first}, {plan.last}]",
         f"size = [{plan.size[0]}, {plan.size[1]}]",
-        f"input_colour = {_value(plan.colour.value)}",
+        *_colour_lines(plan.colour),
         "",
         f"[fields]  # {_comment(plan.fields.because)}",
         f"method = {_value(plan.fields.method.value)}",
@@ -165,7 +166,7 @@ def from_toml(text: str, name: str) -> Plan:
             last=int(data["frames"][1]),
             size=(int(data["size"][0]), int(data["size"][1])),
             fields=Fields(Method(how["method"]), str(how["order"]), int(how["source_frames"]), "as the plan says"),
-            colour=InputColour(data["input_colour"]),
+            colour=_colour_of(data, name),
             shots=shots,
             damage={int(number): str(reason) for number, reason in data.get("damage", {}).items()},
         )
@@ -179,6 +180,26 @@ def read_plan(path: Path) -> Plan:
         return from_toml(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(f"{path}: it can't be read: {error}") from error
+
+
+def _colour_lines(colour: Colour) -> list[str]:
+    lines = [f"input_colour = {_value(str(colour))}"]
+    if isinstance(colour, Space):
+        lines.append(f"ocio_config = {_value(colour.config)}")
+        lines.append(
+            f"ocio_sha256 = {_value(colour.sha256)}  # take this line out where the config was changed on purpose"
+        )
+    return lines
+
+
+def _colour_of(data: Mapping[str, Any], name: str) -> Colour:
+    text = str(data["input_colour"])
+    if text[: len(PREFIX)].upper() == PREFIX:
+        return Space(text[len(PREFIX) :], str(data.get("ocio_config", "")), str(data.get("ocio_sha256", "")))
+    try:
+        return InputColour(text)
+    except ValueError as error:
+        raise SetupError(f"{name}: input_colour = {text!r}: it can be {', '.join(InputColour)} or OCIO:NAME") from error
 
 
 def _commonest(settings: Sequence[ShotSettings]) -> ShotSettings:

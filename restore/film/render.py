@@ -244,9 +244,8 @@ class _Stretch:
             picture = frame
         if not touched.any():
             return Rendered(film.number, film.native, film.native, (), touched, film.working, film.working, film.damage)
-        new = self._tones.stored(picture, film.working)
-        if not self._tones.plain or not touched.all():
-            new = np.where(touched[..., None], new, film.working)
+        new = film.working.copy()
+        new[touched] = self._tones.stored(picture[touched], film.working)
         after = spliced(film.native, new, touched)
         return Rendered(film.number, film.native, after, repairs, touched, film.working, new, film.damage)
 

@@ -20,7 +20,7 @@ from restore.film.plan import Plan, Shot
 from restore.film.prepared import prepared, read_on
 from restore.film.reel import ClipReel, Fault, Reel, Skimmed
 from restore.film.render import law_of, one_thread
-from restore.film.settings import InputColour, ShotSettings
+from restore.film.settings import Colour, InputColour, ShotSettings
 from restore.film.shots import Border, borders
 from restore.film.tones import Tones
 from restore.film.working import Frame
@@ -41,7 +41,7 @@ _WHOLE_FRAMES = 4 * 2 * CONTEXT_FRAMES
 def scan(
     reel: Reel,
     fields: Fields,
-    colour: InputColour,
+    colour: Colour,
     settings: ShotSettings,
     stretch: tuple[int, int] | None = None,
     on_frame: Callable[[int], None] = lambda _: None,

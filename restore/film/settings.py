@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from restore.color.ocio import Space
 from restore.errors import SetupError
 from restore.film.clean import MAX_FALSE
 from restore.recipe import Polarity, Upscale
@@ -18,6 +19,20 @@ class InputColour(StrEnum):
     REC709 = "rec709"
     CINEON = "cineon"
     LINEAR = "linear"
+
+
+Colour = InputColour | Space
+"""One of ours, or a colour space of an OpenColorIO config."""
+
+
+def described(colour: Colour) -> str:
+    """For people: "cineon", or "OCIO:ACEScct of ocio://..."."""
+    return f"{colour} of {colour.config}" if isinstance(colour, Space) else str(colour)
+
+
+def deciding(colour: Colour) -> str:
+    """What results depend on, for fingerprints; where a config lies doesn't matter."""
+    return f"{colour} {colour.sha256}" if isinstance(colour, Space) else str(colour)
 
 
 class FilmGrain(StrEnum):
@@ -64,7 +79,7 @@ class ShotSettings:
 class FilmSettings:
     """What is done to all shots alike."""
 
-    input_colour: InputColour = InputColour.SRGB
+    input_colour: Colour = InputColour.SRGB
     inpaint: str = ""
     """Network for holes that neighbours can't fill: a name or a file; "" fills them classically."""
     inpaint_sha256: str = ""

@@ -10,16 +10,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from restore.color import ocio
 from restore.errors import ImageError
 from restore.film.native import Holes, Working, native_of, working_of
 from restore.film.reel import FilmFrame, Reel
 from restore.film.scan import clip_reel, untreated
 from restore.film.segments import Segment
-from restore.film.tones import Tones
-from restore.film.working import to_float
+from restore.film.tones import Tones, View
 from restore.formats import Decoder, video_process
 from restore.reels.state import State, write_whole
-from restore.reels.work import Work, work_of
+from restore.reels.work import Work
+from restore.reels.work_file import work_of
 from restore.trust import patches
 from restore.trust.ledger import Repair
 from restore.trust.patches import Patch
@@ -49,18 +50,21 @@ class Uncertain:
     patch: Patch
 
 
-def draw(state: State, folder: Path, on_note: Callable[[str], None]) -> int:
-    """Draws the pages of a finished restoration into `folder`; how many frames.  Raises DiskFullError, ImageError."""
+def draw(state: State, folder: Path, on_note: Callable[[str], None], view: ocio.View | None = None) -> int:
+    """Draws the pages of a finished restoration into `folder`, as `view` shows its frames; how many frames.
+
+    Raises DiskFullError, ImageError, SetupError.
+    """
     work = work_of(state)
     chosen = _chosen(work, state)
     least = _least_certain(work, state)
     wanted = {number for number, _ in chosen} | {one.number for one in least}
     cells: dict[tuple[int, int], Shown] = {}
-    tones = Tones(work.plan.colour)
+    shown = View(Tones(work.plan.colour), view)
     pages = dict(chosen)
     drawn = 0
     for number, before, after in _pairs(work, sorted(wanted)):
-        old, new = shown(tones, before), shown(tones, after)
+        old, new = shown(before), shown(after)
         if number in pages:
             write_whole(folder / f"frame_{number:07d}.png", _png(_side_by_side(old, pages[number], new)))
             drawn += 1
@@ -74,13 +78,6 @@ def draw(state: State, folder: Path, on_note: Callable[[str], None]) -> int:
     if not drawn:
         on_note(f"{work.source.label}: no frame was repaired: nothing to review")
     return drawn
-
-
-def shown(tones: Tones, working: Working) -> Shown:
-    """A working frame as a screen shows it."""
-    values = np.clip(to_float(tones.shown(working)), 0, 1)
-    picture: Shown = np.rint(values * 255).astype(np.uint8)
-    return picture.repeat(3, axis=2) if picture.shape[2] == 1 else picture
 
 
 def ledger_of(state: State, segment: Segment) -> patches.Patches:
@@ -150,7 +147,7 @@ def _ledger_or_none(state: State, segment: Segment) -> patches.Patches | None:
 def _pairs(work: Work, numbers: list[int]) -> Iterator[tuple[int, Working, Working]]:
     """(number, source, result) of frames, as working pictures; those that can't be had are left out."""
     with Decoder() as decoder:
-        reel = work.source.open(work.plan.fields, decoder)
+        reel = work.open(decoder)
         if work.is_video:
             clip, known = video_process.look(work.target)
             result = clip_reel(clip, known, untreated(known.frames))
@@ -184,13 +181,11 @@ def _working(reel: Reel, origin: int, numbers: list[int]) -> dict[int, Working]:
 
 
 def _written(work: Work, numbers: list[int], decoder: Decoder) -> dict[int, Working]:
-    frames = work.source.frames
-    assert frames is not None
     found = {}
     for number in numbers:
         try:
-            found[number] = working_of(native_of(work.target / frames.path(number).name, decoder))
-        except ImageError:
+            found[number] = working_of(native_of(work.target / work.name_of(number), decoder))
+        except (ImageError, KeyError):
             continue
     return found
 

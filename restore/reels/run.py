@@ -16,6 +16,7 @@ from restore.device import free_bytes
 from restore.errors import ImageError
 from restore.film.plan import Plan, Shot, to_toml
 from restore.film.prepared import reach_frames
+from restore.film.settings import deciding
 from restore.reels import publish
 from restore.reels.pool import Job, Pool
 from restore.reels.state import State, write_whole
@@ -173,7 +174,7 @@ def _shot_print(work: Work, shot: Shot) -> str:
     facts = {
         "version": FILM_VERSION,
         "shot": [shot.first, shot.last, asdict(shot.settings)],
-        "colour": work.plan.colour,
+        "colour": deciding(work.plan.colour),
         "fields": [work.plan.fields.method, work.plan.fields.order],
         "source": work.source.identity(shot.first, shot.last),
     }

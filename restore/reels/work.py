@@ -17,7 +17,7 @@ from restore.errors import SetupError
 from restore.film.plan import Plan, from_toml, to_toml
 from restore.film.prepared import reach_frames
 from restore.film.segments import DEFAULT_FRAMES, Segment, divide
-from restore.film.settings import FilmGrain, FilmSettings, InputColour
+from restore.film.settings import FilmGrain, FilmSettings, deciding
 from restore.formats import wire
 from restore.formats.encoding import Encoding, choose
 from restore.formats.video_pixels import Family
@@ -125,7 +125,7 @@ class Work:
         shots = [shot for shot in self.plan.shots if shot.first <= last and first <= shot.last]
         reach = max(reach_frames(shot.settings) for shot in shots)
         settings = asdict(self.settings)
-        for name in ("inpaint", "shot", "upscale_model"):
+        for name in ("inpaint", "input_colour", "shot", "upscale_model"):
             del settings[name]
         if settings["upscale"] is not None:
             del settings["upscale"]["model"]
@@ -133,7 +133,7 @@ class Work:
             "versions": [FILM_VERSION, PIXELS_VERSION],
             "frames": [first, last],
             "size": self.plan.size,
-            "colour": self.plan.colour,
+            "colour": deciding(self.plan.colour),
             "fields": [self.plan.fields.method, self.plan.fields.order, self.plan.fields.source_frames],
             "shots": [[shot.first, shot.last, asdict(shot.settings)] for shot in shots],
             "settings": settings,
@@ -196,7 +196,7 @@ def work_of(state: State) -> Work:
 
 def _settings_to_plain(settings: FilmSettings) -> dict[str, Any]:
     plain = asdict(settings)
-    del plain["shot"]
+    del plain["shot"], plain["input_colour"]  # the plan has both
     return plain
 
 
@@ -215,7 +215,6 @@ def _settings_from_plain(plain: dict[str, Any]) -> FilmSettings:
         **{
             **plain,
             "upscale": upscale,
-            "input_colour": InputColour(plain["input_colour"]),
             "grain": FilmGrain(plain["grain"]),
         }
     )
