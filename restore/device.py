@@ -10,13 +10,13 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from restore import cpu
 from restore.errors import SetupError
 from restore.recipe import Precision
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-_CPUINFO = Path("/proc/cpuinfo")
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _CGROUP_USES = (Path("/sys/fs/cgroup/memory.current"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"))
 
@@ -71,44 +71,9 @@ def resolve_precision(requested: Precision, device: str) -> Precision:
         return requested
     if device.startswith("cuda"):
         return Precision.FP16
-    if device == "cpu" and bf16_is_quick_on_cpu():
+    if device == "cpu" and cpu.bf16_is_quick():
         return Precision.BF16
     return Precision.FP32
-
-
-def bf16_is_quick_on_cpu() -> bool:
-    """Whether bf16 products are quicker than fp32 ones: with AMX, and with AVX512_BF16 on AMD's cores.
-
-    One core each, register to register, 512-bit: Zen 4 does 221 GFLOP/s in bf16 and 112 in fp32; a Sapphire Rapids
-    whose AMX the host hides does 80 in bf16 (VDPBF16PS) and 170 in fp32, so bf16 would halve its speed.
-    """
-    flags, vendor = _cpuinfo("flags"), _cpuinfo("vendor_id")
-    if flags is not None:
-        amx, avx512 = "amx_bf16" in flags.split(), "avx512_bf16" in flags.split()
-    elif platform.machine().lower() in ("x86_64", "amd64"):
-        import torch
-
-        amx, avx512 = (
-            bool(getattr(torch.cpu, question)()) if hasattr(torch.cpu, question) else False
-            for question in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-        )
-        vendor = platform.processor()
-    else:
-        return False
-    return amx or (avx512 and "AuthenticAMD" in (vendor or ""))
-
-
-def _cpuinfo(key: str) -> str | None:
-    """The first value of `key` in /proc/cpuinfo, or None."""
-    try:
-        lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if colon and name.strip() == key:
-            return value.strip()
-    return None
 
 
 def free_bytes(device: str) -> int:
@@ -157,9 +122,8 @@ def describe(device: str) -> str:
     if device == "cpu":
         import torch
 
-        name = _cpuinfo("model name") or platform.processor() or platform.machine()
         threads = torch.get_num_threads()
-        return f"CPU, {name}, {threads} thread{'s' if threads != 1 else ''}"
+        return f"CPU, {cpu.name()}, {threads} thread{'s' if threads != 1 else ''}"
     if device.startswith(("cuda", "xpu")):
         import torch
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from restore import device
+from restore import cpu, device
 from restore.errors import SetupError
 from restore.recipe import Precision
 
@@ -31,7 +31,7 @@ def _cpuinfo(tmp_path: Path, vendor: str, flags: str) -> Path:
 def test_auto_takes_bf16_only_on_cpus_where_it_is_quicker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vendor: str, flags: str, precision: Precision
 ) -> None:
-    monkeypatch.setattr(device, "_CPUINFO", _cpuinfo(tmp_path, vendor, flags))
+    monkeypatch.setattr(cpu, "_CPUINFO", _cpuinfo(tmp_path, vendor, flags))
     assert device.resolve_precision(Precision.AUTO, "cpu") is precision
 
 

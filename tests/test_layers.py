@@ -13,9 +13,9 @@ PACKAGE = ROOT / "restore"
 
 # Imports go only to the left, inside functions too.  A new module gets its place here, in the change that adds it.
 ORDER = (
-    "errors", "image", "recipe", "ops", "device", "traits", "formats", "models", "tiling", "cover", "halo", "color",
-    "curve", "resample", "bleed", "planes", "batcher", "upscale", "trust", "holes", "inpaint", "film", "api", "train",
-    "batch", "reels", "report", "doctor", "cli",
+    "errors", "image", "recipe", "cpu", "ops", "device", "traits", "formats", "models", "tiling", "cover", "halo",
+    "color", "curve", "resample", "bleed", "planes", "batcher", "upscale", "trust", "holes", "inpaint", "film", "api",
+    "train", "batch", "reels", "report", "doctor", "cli",
 )  # fmt: skip
 ENTRIES = ("__init__", "__main__")  # these only point at the others
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -32,6 +32,9 @@ _KERNELS: dict[str, tuple[str, str]] = {}
 """Op -> what the library adds on the CPU ("" for nothing: torch's own operators are at the CPU's peak there) and on
 CUDA."""
 
+_CHOICES: dict[str, Callable[[], str]] = {}
+"""Op -> asks which of torch's operators its reference takes on this CPU, in words for people."""
+
 
 @dataclass(frozen=True)
 class CompiledLibrary:
@@ -44,11 +47,16 @@ class CompiledLibrary:
     """What it was built with: compiler, and for CUDA kernels cuda and architectures."""
 
 
-def declare(schema: str, *, on_cpu: str = "", on_cuda: str = "") -> str:
-    """Define an op by its schema and say what the compiled library adds; returns its name."""
+def declare(schema: str, *, on_cpu: str = "", on_cuda: str = "", choice_on_cpu: Callable[[], str] | None = None) -> str:
+    """Define an op by its schema and say what the compiled library adds; returns its name.
+
+    `choice_on_cpu`: where the reference has a choice among torch's operators, what it takes on this CPU, in words.
+    """
     SCHEMAS.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
     name = schema.split("(", 1)[0]
     _KERNELS[name] = (on_cpu, on_cuda)
+    if choice_on_cpu is not None:
+        _CHOICES[name] = choice_on_cpu
     return name
 
 
@@ -124,7 +132,10 @@ def reserve(device: torch.device, *sizes: int) -> None:
 def kernels(device: str = "cpu") -> dict[str, str]:
     """What serves each op on `device` ("cpu", "cuda:0", "mps", ...), in words for people: {"masked_conv2d": ...}."""
     place = torch.device(device)
-    return {name: _kernel_on(place, on_cpu, on_cuda) for name, (on_cpu, on_cuda) in _KERNELS.items()}
+    served = {name: _kernel_on(place, on_cpu, on_cuda) for name, (on_cpu, on_cuda) in _KERNELS.items()}
+    if place.type == "cpu":
+        served |= {name: f"{served[name]}: {choice()}" for name, choice in _CHOICES.items()}
+    return served
 
 
 def _kernel_on(device: torch.device, on_cpu: str, on_cuda: str) -> str:

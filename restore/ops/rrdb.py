@@ -3,17 +3,21 @@
 Architecture: Real-ESRGAN and BasicSR, basicsr/archs/rrdbnet_arch.py (Apache-2.0); canonical names are BasicSR's.
 
 Weights are packed once for the device that they run on (`Layout`).  The reference runs any layout on any device.
-WINOGRAD is for fp32 on a CPU: dense blocks are matrix products (`winograd.py`); elsewhere they are convolutions in
-channels_last whose inputs are joined with `torch.cat`.  Measured before choosing, one dense block, torch 2.14, one
-thread of a Sapphire Rapids without AMX that other work shared, interleaved, best of 31 to 41 at 64x64 (11 to 15 at
-128x128), as speed over the official form (NCHW fp32, cat, mul, add):
+WINOGRAD is for fp32 on CPUs whose matrix products are as quick as their convolutions: dense blocks are products
+(`winograd.py`); elsewhere they are convolutions in channels_last whose inputs are joined with `torch.cat`.  Measured
+before choosing, as speed over the official form (NCHW fp32, cat, mul, add), by turns:
 
+    one dense block, one thread of a Sapphire Rapids without AMX, 64x64 (128x128), torch 2.14
     fp32  cat 1.22 (1.22)   slices of one buffer 1.19 (1.24)   preallocated cat 1.17 (1.34)   Winograd 2.18 (1.97)
     bf16  cat 0.73 (0.81)   slices of one buffer 0.72 (0.66)   preallocated cat 0.73 (0.82)
+    the whole network, one thread of a Zen 5, 64x64, torch 2.14; then with oneDNN held to AVX2, as on Zen 2 and 3
+    fp32  cat 1.26   Winograd 1.11
+    fp32  cat 1.12   Winograd 1.68
 
-Slices save nothing there: `conv2d` copies a slice of a channels_last buffer before oneDNN sees it.  That CPU multiplies
-bf16 slower than fp32 (see `device.bf16_is_quick_on_cpu`); on one Zen 4 core, torch 2.13, 128x128, cat against slices
-gave 101 and 100 GFLOP/s in fp32, 208 and 197 in bf16, against 70 for the official form.
+Slices save nothing: `conv2d` copies a slice of a channels_last buffer before oneDNN sees it.  On Zen 5, MKL multiplies
+at half the speed (`cpu.convolves_quicker_than_mkl_multiplies`), so a quarter of the products is no gain.  On one Zen 4
+core, torch 2.13, 128x128, cat against slices gave 101 and 100 GFLOP/s in fp32, 208 and 197 in bf16, against 70 for the
+official form.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from restore import cpu
 from restore.ops import fragments, winograd
 from restore.ops.library import LIBRARY, SCHEMAS, declare, kernels_run_on, reserve
 from restore.ops.rrdb_layout import Layout, PackedRrdb, RrdbShape, pack
@@ -46,9 +51,24 @@ STRIP_ROWS = 0
 """Rows of a dense block that the CUDA kernels finish before the next ones, so that its features stay in the L2 cache;
 0: all.  The result is the same bytes."""
 
+
+def _layout_on_cpu(dtype: torch.dtype) -> Layout:
+    """The same in every run: it follows from the CPU and from what torch was built with."""
+    if dtype != torch.float32 or cpu.convolves_quicker_than_mkl_multiplies():
+        return Layout.FLAT
+    return Layout.WINOGRAD
+
+
+def _choice_on_cpu() -> str:
+    if _layout_on_cpu(torch.float32) is Layout.WINOGRAD:
+        return "fp32 by matrix products in the Winograd domain, else convolutions"
+    return "convolutions, as MKL's fp32 products don't use AVX-512 on this CPU"
+
+
 _NAME = declare(
     "rrdb_forward(Tensor image, Tensor weights, Tensor singles, int[] shape, int layout, int strip_rows) -> Tensor",
     on_cuda="tensor cores in fp16 and bf16; no copies between layers",
+    choice_on_cpu=_choice_on_cpu,
 )
 
 
@@ -59,10 +79,8 @@ def pack_rrdb(state: Mapping[str, Tensor], shape: RrdbShape, device: str, dtype:
     suits = shape.features % 16 == 0 and shape.growth % 16 == 0 and shape.doublings <= 4 and shape.fold <= 16
     if half and suits and kernels_run_on(place):
         layout = Layout.FRAGMENTS
-    elif place.type == "cpu" and dtype == torch.float32:
-        layout = Layout.WINOGRAD
     else:
-        layout = Layout.FLAT
+        layout = _layout_on_cpu(dtype) if place.type == "cpu" else Layout.FLAT
     return pack(state, shape, layout, dtype, place)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from restore import ops
+from restore import cpu, ops
 from restore.ops import RrdbShape, fragments, rrdb
 
 CPU = torch.device("cpu")
@@ -64,10 +64,18 @@ def test_compiles_into_one_graph() -> None:
     torch.testing.assert_close(compiled(image), twice(image))
 
 
-def test_the_cpu_gets_the_layout_that_suits_its_precision() -> None:
+@pytest.mark.parametrize(
+    ("lags", "layout", "words"),
+    [(False, rrdb.Layout.WINOGRAD, "Winograd"), (True, rrdb.Layout.FLAT, "MKL's fp32 products don't use AVX-512")],
+)
+def test_the_cpu_gets_the_layout_that_suits_it_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, lags: bool, layout: rrdb.Layout, words: str
+) -> None:
+    monkeypatch.setattr(cpu, "convolves_quicker_than_mkl_multiplies", lambda: lags)
     state = state_of(SHAPE)
-    assert ops.pack_rrdb(state, SHAPE, "cpu", torch.float32).layout is rrdb.Layout.WINOGRAD
+    assert ops.pack_rrdb(state, SHAPE, "cpu", torch.float32).layout is layout
     assert ops.pack_rrdb(state, SHAPE, "cpu", torch.bfloat16).layout is rrdb.Layout.FLAT
+    assert words in ops.kernels("cpu")["rrdb_forward"]
 
 
 def test_an_image_that_does_not_fit_is_refused_with_its_shape() -> None:
