@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from restore.cli import film_options
 from restore.cli.film_options import Reading, Wishes
 from restore.errors import SetupError
+from restore.film.form import PICTURES
 from restore.film.segments import usual_frames
 from restore.film.settings import FilmGrain, FilmSettings
 from restore.formats import Decoder
 from restore.formats.encoding import CONTAINER_OF, choose
-from restore.formats.video_beside import refused
+from restore.formats.video_beside import sound_in, unfit
 from restore.recipe import Precision, Upscale
+from restore.reels.becoming import Becoming, becoming, fps_of
 from restore.reels.masks import check_masks
 from restore.reels.source import Source, sources_in
 from restore.reels.work import Work, Written
@@ -22,6 +24,8 @@ from restore.reels.work import Work, Written
 if TYPE_CHECKING:
     from restore.cli.film_report import FilmReport
     from restore.reels.state import State
+
+DEFAULT_PICTURES = "png"
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,9 @@ class Ask:
     save_masks: Path | None
     device: str
     segment_frames: int | None
+    frames_as: str | None = None
+    fps: str | None = None
+    sound: Path | None = None
 
 
 def checked(source: Path, target: Path, *, one_only: bool) -> tuple[Source, ...]:
@@ -47,19 +54,39 @@ def checked(source: Path, target: Path, *, one_only: bool) -> tuple[Source, ...]
     if one_only and len(sources) > 1:
         labels = ", ".join(one.label for one in sources[:4])
         raise SetupError(f"{source}: it holds several sequences ({labels}): name one by one of its frames")
-    if sources[0].frames is None:
-        if target.is_dir() or target.suffix.lower() not in CONTAINER_OF:
-            kinds = ", ".join(CONTAINER_OF)
-            raise SetupError(f"{target}: IN is a video, so name a video file: one that ends with {kinds}")
-        if target.resolve() == source.resolve():
-            raise SetupError(f"{target}: the result would replace its own source: name another output")
-    else:
-        folder = sources[0].path.resolve()
-        if target.exists() and not target.is_dir():
-            raise SetupError(f"{target}: IN holds frames, so name a folder")
-        if target.resolve() == folder:
-            raise SetupError(f"{target}: the results would replace their own sources: name another folder")
+    if target.exists() and target.resolve() == (source if sources[0].frames is None else sources[0].path).resolve():
+        raise SetupError(f"{target}: the results would replace their own source: name another output")
     return sources
+
+
+def goes_out(sources: tuple[Source, ...], target: Path, ask: Ask) -> tuple[bool, str]:
+    """(whether a video is written, or else what kind of pictures a video's frames become; "" where IN holds frames).
+
+    Raises SetupError when OUT or the options say otherwise.
+    """
+    container = target.suffix.lower() in CONTAINER_OF and not target.is_dir()
+    kinds = ", ".join(CONTAINER_OF)
+    if sources[0].frames is None:
+        video = container and ask.frames_as is None
+        if not video and ask.frames_as is None and target.suffix and not target.is_dir():
+            raise SetupError(f"{target}: name a video file that ends with {kinds}, or a folder and --frames-as png")
+        pictures = "" if video else ask.frames_as or DEFAULT_PICTURES
+    else:
+        video, pictures = container, ""
+        if ask.frames_as is not None:
+            raise SetupError("--frames-as is for videos: frames of a folder keep their format")
+        if video and len(sources) > 1:
+            labels = ", ".join(one.label for one in sources[:4])
+            raise SetupError(f"IN holds several sequences ({labels}): name one by one of its frames")
+    if pictures and pictures not in PICTURES:
+        raise SetupError(f"--frames-as {pictures}: it can be {', '.join(PICTURES)}")
+    if not video and target.exists() and not target.is_dir():
+        raise SetupError(f"{target}: frames are written, so name a folder, or a video file that ends with {kinds}")
+    if not video and (ask.codec != "ffv1" or ask.quality is not None):
+        raise SetupError(f"--codec and --quality are for videos: name a file that ends with {kinds}")
+    if (ask.fps is not None or ask.sound is not None) and not (video and sources[0].frames is not None):
+        raise SetupError("--fps and --sound are for frames that become a video")
+    return video, pictures
 
 
 def work_for(
@@ -70,11 +97,20 @@ def work_for(
     Raises SetupError, ImageError.
     """
     settings = _settings(ask)
-    if source.clip is not None:  # what can't be written is told before hours of looking
-        choose(ask.codec, source.clip, target.suffix, quality=ask.quality)
-    written = Written(ask.codec, ask.quality)
+    video, pictures = goes_out((source,), target, ask)
     with Decoder() as decoder:
+        made = _becoming(source, ask, decoder) if video and source.frames is not None else None
+        written = Written(ask.codec, ask.quality, pictures=pictures, becoming=made)
+        if video:  # what can't be written is told before hours of looking
+            clip = source.clip if made is None else made.clip
+            assert clip is not None
+            choose(ask.codec, clip, target.suffix, quality=ask.quality, least_loss=made is not None)
         plan = film_options.plan_for(source, reading, wishes, decoder, state, report.on_looking(source.label))
+    if settings.grain is not FilmGrain.KEEP:
+        plan = plan.with_settings({"degrain": True})
+    form = Work(source, plan, settings, target, written).form
+    if form is not None and form.working_colour is not None:
+        plan = replace(plan, colour=form.working_colour)
     settings = replace(settings, input_colour=plan.colour)
     device = "cpu"  # holes of film are few and small; enlarging is what a GPU is for
     if settings.upscale is not None:
@@ -85,27 +121,34 @@ def work_for(
     work = Work(source, plan, settings, target, written, device, ask.masks, ask.save_masks, segment_frames)
     if ask.masks is not None:
         check_masks(ask.masks, plan)
-    return _with_streams(work, ask) if work.is_video else work
+    return _with_streams(work, ask)
+
+
+def _becoming(source: Source, ask: Ask, decoder: Decoder) -> Becoming:
+    assert source.frames is not None
+    fps = None if ask.fps is None else fps_of(ask.fps)
+    return becoming(source.frames, decoder, fps, None if ask.sound is None else sound_in(ask.sound))
 
 
 def _with_streams(work: Work, ask: Ask) -> Work:
     """What the container can't hold is left out, or refused.  Raises SetupError."""
-    encoding = work.encoding()
-    assert work.source.clip is not None
-    bad = refused(work.source.clip, encoding)
+    made = work.written.becoming
+    streams = work.source.clip if made is None else made.sound
+    if streams is None:
+        return work
+    container = work.encoding().container if work.is_video else "matroska"
+    bad = unfit(streams, container, work.encoding() if work.is_video else None)
     if bad and not ask.drop_streams:
         names = ", ".join(f"stream {one.index} ({one.kind}, {one.codec or 'unknown'})" for one in bad)
+        another = "give OUT another suffix, or" if work.is_video else "give"
         raise SetupError(
-            f"{work.source.label}: {names} can't go into {encoding.container}: give OUT another suffix, or"
-            " --drop-streams to leave them out"
+            f"{streams.path}: {names} can't go into {container}: {another} --drop-streams to leave them out"
         )
     return replace(work, written=replace(work.written, drop=tuple(one.index for one in bad)))
 
 
 def _settings(ask: Ask) -> FilmSettings:
     grain = FilmGrain(ask.grain.value)
-    if grain is FilmGrain.REMOVE:
-        raise SetupError("--grain remove: taking a film's grain out is not there yet: keep or regrain it")
     if grain is FilmGrain.REGRAIN and ask.upscale is None:
         raise SetupError("--grain regrain is for enlarged frames: repairs have their surroundings' grain anyway")
     if ask.scale is not None and ask.upscale is None:
@@ -123,6 +166,6 @@ def _settings(ask: Ask) -> FilmSettings:
     from restore.cli import resolve
 
     model = resolve.open_model(ask.upscale, ask.device, Precision.AUTO)
-    keep = 0.0 if grain is FilmGrain.REGRAIN else Upscale.keep_grain
+    keep = Upscale.keep_grain if grain is FilmGrain.KEEP else 0.0
     step = resolve.upscale_step(model, resolve.Wishes(scale=ask.scale, keep_grain=keep))
     return replace(settings, upscale=step, upscale_model=ask.upscale)

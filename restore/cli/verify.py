@@ -58,11 +58,13 @@ def _verify_film(states: tuple[State, ...], source: Path | None, *, as_json: boo
 
     sources = {} if source is None else {one.key: one for one in sources_in(source)}
     failed = frames = proved = 0
+    converted = False
     with Decoder() as decoder:
         for state in states:
             original = sources.get(state.root.name) if len(states) > 1 else next(iter(sources.values()), None)
             for one in verify_reel(state, original, decoder):
                 frames += one.frames
+                converted = converted or one.converted
                 failed += bool(one.problems)
                 proved += one.frames * (one.untouched and not one.problems)
                 if as_json:
@@ -75,7 +77,8 @@ def _verify_film(states: tuple[State, ...], source: Path | None, *, as_json: boo
     if as_json:
         console.say_json({"event": "verified", "failed": failed, "frames": frames, "untouched": proved})
     else:
-        console.say(f"{proved} of {frames} frames with every sample outside the repairs as in the source")
+        what = "as converting the source gives it" if converted else "as in the source"
+        console.say(f"{proved} of {frames} frames with every sample outside the repairs {what}")
         console.say(f"{failed} segments not as made" if failed else "all as made")
     return ExitCode.SOME_FAILED if failed else ExitCode.OK
 

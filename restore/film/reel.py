@@ -16,7 +16,8 @@ from restore.color.yuv import Signal
 from restore.errors import ImageError
 from restore.film import fields as film_fields
 from restore.film.fields import Fields, Method
-from restore.film.native import Native, Sampled, Working, native_of, working_of
+from restore.film.form import Form
+from restore.film.native import Native, Sampled, Scan, Working, native_of, working_of
 from restore.formats import Decoder, video_process
 from restore.formats import sequence as names
 from restore.formats.video import Clip, Index
@@ -36,6 +37,8 @@ class FilmFrame:
     native: Native
     damage: str = ""
     """What its decoder could not read and covered up."""
+    coarse_colour: bool = False
+    """Its source has fewer samples of colour than of brightness."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ class ClipReel:
     known: Index
     signal: Signal
     fields: Fields
+    form: Form | None = None
+    """That its frames are given in; None: their own."""
 
     @property
     def label(self) -> str:
@@ -117,7 +122,7 @@ class ClipReel:
         try:
             for frame in film_fields.processed(self._source, self.fields, start, stop):
                 native = Sampled(frame.planes, replace(self.signal, layout=frame.layout))
-                yield FilmFrame(frame.number, working_of(native), native, frame.damage)
+                yield _film_frame(frame.number, native, self.form, frame.damage)
                 number = frame.number + 1
         except ImageError as error:
             for lost in range(number, stop):
@@ -148,6 +153,8 @@ class SequenceReel:
     decoder: Decoder
     size: tuple[int, int]
     notes: tuple[str, ...]
+    form: Form | None = None
+    """As a clip's."""
 
     @property
     def label(self) -> str:
@@ -170,7 +177,7 @@ class SequenceReel:
         for number in self.numbers[start:stop]:
             try:
                 path = self.sequence.path(number)
-                frame = _film_frame(number, native_of(path, self.decoder))
+                frame = _film_frame(number, native_of(path, self.decoder), self.form)
                 height, width = frame.working.shape[:2]
                 if (width, height) != self.size:
                     raise ImageError(
@@ -192,7 +199,7 @@ def open_clip(path: Path, fields: Fields | None = None) -> ClipReel:
     return ClipReel(clip, known, signal, fields or Fields(Method.NONE, "", known.frames, "taken as they are"))
 
 
-def open_sequence(sequence: names.Sequence, decoder: Decoder) -> SequenceReel:
+def open_sequence(sequence: names.Sequence, decoder: Decoder, form: Form | None = None) -> SequenceReel:
     """Frames of a folder; the first readable one says how large all must be.  `decoder` belongs to this thread.
 
     ImageError when no frame can be read.
@@ -200,12 +207,12 @@ def open_sequence(sequence: names.Sequence, decoder: Decoder) -> SequenceReel:
     reasons = []
     for number in sequence.names:
         try:
-            frame = _film_frame(number, native_of(sequence.path(number), decoder))
+            frame = _film_frame(number, native_of(sequence.path(number), decoder), form)
         except ImageError as error:
             reasons.append(str(error))
             continue
         height, width = frame.working.shape[:2]
-        return SequenceReel(sequence, decoder, (width, height), sequence.notes)
+        return SequenceReel(sequence, decoder, (width, height), sequence.notes, form)
     raise ImageError(f"{sequence.label}: none of its {len(reasons)} frames can be read; the first: {reasons[0]}")
 
 
@@ -214,5 +221,8 @@ def _small(plane: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(cv2.resize(plane, _SKIM_PX, interpolation=cv2.INTER_AREA), plane.dtype)
 
 
-def _film_frame(number: int, native: Native) -> FilmFrame:
-    return FilmFrame(number, working_of(native), native)
+def _film_frame(number: int, native: Native, form: Form | None, damage: str = "") -> FilmFrame:
+    planes = native.sampled if isinstance(native, Scan) else native
+    coarse = isinstance(planes, Sampled) and planes.signal.layout.halvings != (0, 0)
+    given = native if form is None else form.of(number, native)
+    return FilmFrame(number, working_of(given), given, damage, coarse)

@@ -132,12 +132,14 @@ def choose(
     progressive: bool = False,
     rate: Fraction | None = None,
     quality: int | None = None,
+    least_loss: bool = False,
 ) -> Encoding:
     """How the result of `clip` is encoded; depth, chroma and colour tags are at least the source's.
 
     `codec`: a key of ENCODERS or "same-family".  `suffix` (".mkv") picks the container; "" takes the codec's usual one.
     `size` (width, height), `layout` (of the frames to come) and `rate` are given where processing changes them;
-    `progressive` says that fields were made whole.  SetupError says what can't be written, and what can.
+    `progressive` says that fields were made whole.  `least_loss`: where a lossy codec holds less than the frames have,
+    its best is taken, and a note says so.  SetupError says what can't be written, and what can.
     """
     key = _FAMILIES.get(clip.codec, "") if codec == "same-family" else codec
     if key not in ENCODERS:
@@ -152,7 +154,7 @@ def choose(
         raise SetupError(f"{key} can't be written to {suffix or 'that'}: name the output {kinds}")
     width, height = size or (clip.width, clip.height)
     source = layout or clip.layout
-    pixel_format = _pixel_format(key, encoder, source)
+    pixel_format = _pixel_format(key, encoder, source, least_loss=least_loss)
     target = layout_of(pixel_format)
     if (width % (1 << target.halvings[0]) or height % (1 << target.halvings[1])) and not encoder.lossless:
         raise SetupError(f"{key} needs even sides for {pixel_format}, not {width} x {height}: take --codec ffv1")
@@ -186,7 +188,8 @@ def choose(
         notes=tuple(notes),
     )
     if encoding.converts:
-        into = f"{source.name} goes into {pixel_format}, which holds all of it"
+        whole = _cost(source, target, lossless=encoder.lossless) is not None
+        into = f"{source.name} goes into {pixel_format}, {'which holds all of it' if whole else f'the most of {key}'}"
         return replace(encoding, notes=(*notes, into))
     return encoding
 
@@ -215,12 +218,13 @@ def settle(context: Any, encoding: Encoding) -> None:
     context.options = dict(encoding.options)
 
 
-def _pixel_format(key: str, encoder: Encoder, source: Layout) -> str:
-    """The smallest format of the encoder that holds `source`."""
+def _pixel_format(key: str, encoder: Encoder, source: Layout, *, least_loss: bool) -> str:
+    """The smallest format of the encoder that holds `source`; else, with `least_loss`, the one that holds most."""
     av = pyav.load()
     formats = av.Codec(encoder.name, "w").video_formats
     names = [form.name for form in formats] if formats else [source.planar_name]
     best: tuple[tuple[int, ...], str] | None = None
+    most: tuple[tuple[int, ...], str] | None = None
     for name in names:
         try:
             target = layout_of(name)
@@ -230,6 +234,10 @@ def _pixel_format(key: str, encoder: Encoder, source: Layout) -> str:
         cost = _cost(source, target, lossless=encoder.lossless)
         if plain and cost is not None and (best is None or (cost, name) < best):
             best = cost, name
+        if plain and target.family is not Family.GREY and not encoder.lossless:
+            held = (source.alpha and not target.alpha, sum(target.halvings), -target.bits, target.alpha)
+            most = min(most or (held, name), (held, name))
+    best = best or (most if least_loss else None)
     if best is None:
         raise SetupError(
             f"{key} has no pixel format that holds {source.name} ({source.bits} bits"

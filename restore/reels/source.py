@@ -11,6 +11,7 @@ from typing import Any
 
 from restore.errors import ImageError, SetupError
 from restore.film.fields import Fields
+from restore.film.form import Form
 from restore.film.reel import Reel, open_sequence
 from restore.film.scan import clip_reel
 from restore.formats import Decoder, sequence, video_process
@@ -36,9 +37,11 @@ class Source:
     def key(self) -> str:
         """A name for its folder: readable, and no other reel's of the same place."""
         if self.frames is None:
-            return "video"
-        names = self.frames.before + b"\0" + self.frames.after
-        plain = re.sub(r"[^A-Za-z0-9]+", "-", os.fsdecode(self.frames.before)).strip("-")[:40]
+            names = before = os.fsencode(self.path.name)
+        else:
+            before = self.frames.before
+            names = before + b"\0" + self.frames.after
+        plain = re.sub(r"[^A-Za-z0-9]+", "-", os.fsdecode(before)).strip("-")[:40]
         return f"{plain or 'reel'}-{hashlib.sha256(names).hexdigest()[:8]}"
 
     def identity(self, first: int, last: int) -> list[object]:
@@ -52,13 +55,13 @@ class Source:
             if number in names
         ]
 
-    def open(self, fields: Fields, decoder: Decoder) -> Reel:
-        """ImageError when no frame of it can be read."""
+    def open(self, fields: Fields, decoder: Decoder, form: Form | None = None) -> Reel:
+        """Its frames, in `form` or their own.  ImageError when none of it can be read."""
         if self.frames is not None:
-            return open_sequence(self.frames, decoder)
+            return open_sequence(self.frames, decoder, form)
         assert self.clip is not None
         assert self.known is not None
-        return clip_reel(self.clip, self.known, fields)
+        return replace(clip_reel(self.clip, self.known, fields), form=form)
 
 
 def sources_in(path: Path) -> tuple[Source, ...]:
