@@ -13,10 +13,12 @@ ifd exif alpha container shared           what several formats share
 Film, which is imported by those who need it:
 
 sequence    frames of a folder by their names
-dpx cineon film_raster                    scans: headers, code values, changed pixels in a copy of the file
+dpx cineon film_raster dpx_ycbcr          scans: headers, code values, changed pixels in a copy of the file
+dpx_made timecode                         new DPX files; labels of frames
 video video_read video_pixels             what a video says, its frames by number, its samples as planes
 video_process video_child video_plain     the same in a limited child
 encoding video_write packets video_join   segments that anybody may encode, and the film they are joined into
+video_beside                              sound, subtitles and chapters, packet for packet
 matroska video_filter pyav                the container's missing field, FFmpeg's filters, its import
 """
 
