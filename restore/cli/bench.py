@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 
 from restore.cli import console, film_options, options
 from restore.cli.film_options import Reading, Wishes
+from restore.cli.film_report import FilmReport
 from restore.errors import SetupError
 from restore.report.visible import visible
 
@@ -53,22 +55,29 @@ def detect(
     max_false: film_options.MaxFalse = None,
     polarity: film_options.PolarityOption = None,
     max_size: film_options.MaxSize = None,
+    workers: film_options.Workers = None,
     as_json: options.Json = False,
 ) -> None:
     """Plant damage on clean frames, repair it, and count: recall, false alarms, and how near the fills come."""
-    from restore.film.bench import bench, drawn_stamps, overlay_stamps
+    import tempfile
+
+    from restore.film.bench import overlay_stamps
     from restore.film.planted import Planting, Scratch
-    from restore.film.render import tools_for
     from restore.film.settings import FilmSettings
     from restore.formats import Decoder
+    from restore.reels.bench import bench_reel
+    from restore.reels.run import workers_for
     from restore.reels.source import sources_in
+    from restore.reels.work import Damage
 
-    stamps = drawn_stamps() if overlays is None else overlay_stamps(overlays)
+    if overlays is not None:
+        overlay_stamps(overlays)  # what can't serve is told before the reel is looked at
     wishes = Wishes(dirt, scratches, None, None, max_false, polarity, max_size)
-    one = sources_in(source)[0]
-    with Decoder() as decoder:
+    with FilmReport(as_json=as_json) as report:
+        one = sources_in(source)[0]
         reading = Reading(frames, fields, input_colour, plan, ocio_config=ocio_config)
-        made = film_options.plan_for(one, reading, wishes, decoder, None)
+        with Decoder() as decoder:
+            made = film_options.plan_for(one, reading, wishes, decoder, None, report.on_looking(one.label))
         if frames is None and made.last - made.first >= _MOST_FRAMES:
             middle = (made.first + made.last - _MOST_FRAMES) // 2
             made = film_options.cut_to(made, f"{middle}-{middle + _MOST_FRAMES - 1}")
@@ -76,9 +85,11 @@ def detect(
             raise SetupError("bench detect measures repairs: leave out flicker and steady")
         planted = (Scratch(0.37, scratch),) if scratch else ()
         planting = Planting(lines=lines, density=density, scratches=planted)
-        reel = one.open(made.fields, decoder)
         settings = FilmSettings(input_colour=made.colour, inpaint="" if inpaint == "off" else inpaint)
-        score = bench(reel, made, settings, planting, stamps, seed, tools_for(settings, "cpu"))
+        count = workers or workers_for(made.size, made, os.cpu_count() or 1)
+        with tempfile.TemporaryDirectory(prefix="restore-") as folder:
+            damage = Damage(planting, overlays, seed)
+            score = bench_reel(one, made, settings, damage, Path(folder), count, report)
     if as_json:
         console.say_json({"event": "bench", "path": one.label, "frames_used": [made.first, made.last], **asdict(score)})
         return

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from restore.cli import console, film_options, options
+from restore.cli import film_options, options
 from restore.cli.film_options import Reading, Wishes
 from restore.cli.film_report import FilmReport
-from restore.errors import ExitCode, SetupError
-from restore.report.visible import visible
+from restore.errors import SetupError
 
 MasksOut = Annotated[Path, typer.Argument(metavar="MASKS", help="A folder: one PNG a frame, white = hole.")]
 
@@ -32,12 +32,16 @@ def detect(
     polarity: film_options.PolarityOption = None,
     max_size: film_options.MaxSize = None,
     overwrite: options.Overwrite = False,
+    state: options.State = None,
+    workers: film_options.Workers = None,
     as_json: options.Json = False,
 ) -> None:
     """Write masks of the dirt and scratches that would be repaired; `restore film --masks MASKS` repairs just these."""
     from restore.formats import Decoder
     from restore.reels.detect import write_masks
+    from restore.reels.run import workers_for
     from restore.reels.source import sources_in
+    from restore.reels.state import state_of_masks
 
     reading = Reading(frames, fields, input_colour, plan, edl, edl_rate, ocio_config)
     wishes = Wishes(dirt, scratches, None, None, max_false, polarity, max_size)
@@ -46,16 +50,16 @@ def detect(
         if len(sources) > 1:
             labels = ", ".join(one.label for one in sources[:4])
             raise SetupError(f"{source}: it holds several sequences ({labels}): name one by one of its frames")
+        one = sources[0]
+        if one.frames is not None and masks.resolve() == one.path.resolve():
+            raise SetupError(f"{masks}: the masks would lie among the frames: name another folder")
+        if masks.exists() and not masks.is_dir():
+            raise SetupError(f"{masks}: it is no folder: name one for the masks")
+        place = state_of_masks(one, masks, state)
         with Decoder() as decoder:
-            made = film_options.plan_for(
-                sources[0], reading, wishes, decoder, None, report.on_looking(sources[0].label)
-            )
-            failed = holes = written = 0
-            for number, count, fault in write_masks(sources[0], made, masks, decoder, overwrite=overwrite):
-                failed += bool(fault)
-                written += not fault
-                holes += count
-                report.on_mask(number, count, fault)
-    if not as_json:
-        console.say(f"{written} masks with {holes} places in {visible(str(masks))}; white = hole, correct them freely")
-    raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.OK)
+            made = film_options.plan_for(one, reading, wishes, decoder, place, report.on_looking(one.label))
+        count = workers or workers_for(made.size, made, os.cpu_count() or 1)
+        summary = write_masks(one, made, masks, place, count, report, overwrite=overwrite)
+        report.on_masks(str(masks), summary)
+        code = report.on_end([summary])
+    raise typer.Exit(code)

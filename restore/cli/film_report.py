@@ -8,7 +8,8 @@ With --json:
     note     text
     restored path, frames, blobs, already_done, failed, faults, damage, joined, proved, notes
     scanned  path, frames, size, fields, fields_because, input_colour, shots, damage, notes (restore scan)
-    mask     frame, places, error (restore detect)
+    mask     frame, places (restore detect)
+    masks    path, frames, places, already_done, failed, faults (restore detect, at its end)
     undone   frame, blobs, left (restore undo OUT --frame N)
     end      exit_code
     error    message, exit_code
@@ -99,13 +100,16 @@ class FilmReport:
             console.say_json(
                 {"event": "segment", "frames": [first, last], **facts, "proved": proved, "error": error or None}
             )
+            for number, places in (receipt or {}).get("masks", ()):
+                console.say_json({"event": "mask", "frame": number, "places": places})
             return
         width = len(str(self._left))
         head = f"[{self._seen:{width}}/{self._left}] frames {first}-{last}"
         if receipt is None:
             console.say(f"{head}  failed: {visible(error)}")
             return
-        console.say(f"{head}  {receipt['blobs']} repairs{self._time_left()}")
+        what = "places" if "masks" in receipt else "repairs"
+        console.say(f"{head}  {receipt['blobs']} {what}{self._time_left()}")
         for number, why in {**receipt["faults"], **receipt["damage"]}.items():
             console.say(f"  frame {number}: {visible(why)}")
 
@@ -157,11 +161,25 @@ class FilmReport:
             lines.append(f"  shot {shot.first}-{shot.last}  {shot.frames} frames, begins with {shot.change}{about}")
         console.say(lines)
 
-    def on_mask(self, number: int, places: int, fault: str) -> None:
+    def on_masks(self, folder: str, summary: Summary) -> None:
+        """What `restore detect` wrote."""
         if self._json:
-            console.say_json({"event": "mask", "frame": number, "places": places, "error": fault or None})
-        elif fault:
-            console.say(f"frame {number}: {visible(fault)}")
+            facts = {name: getattr(summary, name) for name in ("frames", "already_done", "failed")}
+            faults = {str(number): why for number, why in summary.faults.items()}
+            console.say_json(
+                {"event": "masks", "path": summary.label, **facts, "places": summary.blobs, "faults": faults}
+            )
+            return
+        lines = [
+            f"{summary.frames} masks with {summary.blobs} places in {visible(folder)}",
+            "  white = hole: correct them freely, then give them to restore film --masks",
+        ]
+        if summary.already_done:
+            lines.append(f"  {summary.already_done} of {summary.segments} segments were done already")
+        if summary.faults:
+            lines.append(f"  {len(summary.faults)} frames could not be had: they have no mask")
+        lines += [f"  failed: {visible(failure)}" for failure in summary.failed]
+        console.say(lines)
 
     def on_undone(self, undone: FilmUndone) -> None:
         if self._json:

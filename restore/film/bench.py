@@ -6,7 +6,7 @@ Nothing but the truth is known beforehand: the planted reel is judged and restor
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import cv2
@@ -63,7 +63,7 @@ class PlantedReel:
 
     def __init__(self, reel: Reel, tones: Tones, planting: Planting, stamps: Sequence[Stamp], seed: int) -> None:
         self._reel, self._tones = reel, tones
-        self._planting, self._stamps, self._seed = planting, stamps, seed
+        self.planting, self._stamps, self._seed = planting, stamps, seed
 
     @property
     def label(self) -> str:
@@ -89,13 +89,17 @@ class PlantedReel:
             frame = from_float(self.truth(item.number, item.working).frame, np.empty(0, np.uint16))
             yield FilmFrame(item.number, frame, Document((image_of(frame),)), item.damage)
 
+    def clean(self, start: int, stop: int) -> Iterator[FilmFrame | Fault]:
+        """`read` before anything is planted."""
+        return self._reel.read(start, stop)
+
     def skim(self, start: int, stop: int) -> Iterator[Skimmed]:
         return self._reel.skim(start, stop)
 
     def truth(self, number: int, working: Working) -> Planted:
         """What became of a frame."""
         shown = np.clip(to_float(self._tones.shown(working)), 0, 1)
-        return next(plant([shown], self._planting, self._stamps, self._seed * _SEED_STEP + number))
+        return next(plant([shown], self.planting, self._stamps, self._seed * _SEED_STEP + number))
 
 
 def bench(
@@ -103,7 +107,7 @@ def bench(
 ) -> Score:
     """Plants damage on the plan's frames, restores them, and counts.  SetupError when no frame can be read."""
     damaged = PlantedReel(reel, Tones(plan.colour), planting, stamps, seed)
-    plain = replace(plan, colour=InputColour.SRGB)
+    plain = shown_plan(plan)
     shots = []
     for shot in plain.shots:
         judged = shot
@@ -112,15 +116,33 @@ def bench(
         shots.append(judged)
     plain = replace(plain, shots=tuple(shots))
     origin = reel.numbers[0]
-    start, stop = plan.first - origin, plan.last + 1 - origin
-    tally = _Tally(planting)
-    clean = reel.read(start, stop)
-    for source, item in zip(clean, render(damaged, plain, settings, start, stop, tools), strict=True):
+    counted = tally(damaged, plain, settings, plan.first - origin, plan.last + 1 - origin, tools)
+    return score_of([counted], reel.label)
+
+
+def shown_plan(plan: Plan) -> Plan:
+    """The plan for the planted reel: its frames are as a display shows them."""
+    return replace(plan, colour=InputColour.SRGB)
+
+
+def tally(damaged: PlantedReel, plan: Plan, settings: FilmSettings, start: int, stop: int, tools: Tools) -> Tally:
+    """What is found at positions `start` <= p < `stop` of a planted reel, by a plan whose shots are judged."""
+    counted = Tally(len(damaged.planting.scratches))
+    clean = damaged.clean(start, stop)
+    for source, item in zip(clean, render(damaged, plan, settings, start, stop, tools), strict=True):
         if isinstance(source, FilmFrame) and isinstance(item, Rendered):
-            tally.add(damaged.truth(source.number, source.working), item)
-    if not tally.frames:
-        raise SetupError(f"{reel.label}: not one of its frames can be read")
-    return tally.score()
+            counted.add(damaged.truth(source.number, source.working), item)
+    return counted
+
+
+def score_of(tallies: Sequence[Tally], label: str) -> Score:
+    """What stretches of one reel come to, added up in their order.  SetupError when no frame could be read."""
+    total = Tally(tallies[0].lines)
+    for one in tallies:
+        total.take(one)
+    if not total.frames:
+        raise SetupError(f"{label}: not one of its frames can be read")
+    return total.score()
 
 
 def drawn_stamps(seed: int = 1) -> list[Stamp]:
@@ -170,32 +192,51 @@ def _hair(rng: np.random.Generator) -> NDArray[np.float32]:
     return canvas
 
 
-class _Tally:
-    def __init__(self, planting: Planting) -> None:
-        self._lines = len(planting.scratches)
-        self.frames = self._specks = self._found = self._scratches_found = 0
-        self._damaged_px = self._hit_px = self._false_px = self._clean_px = self._false = 0
-        self._errors = np.zeros(3)
-        self._error_px = 0
+@dataclass
+class Tally:
+    """Counts of some frames, plain numbers that add up."""
+
+    lines: int
+    """Scratches that each frame was given."""
+    frames: int = 0
+    specks: int = 0
+    found: int = 0
+    scratches_found: int = 0
+    damaged_px: int = 0
+    hit_px: int = 0
+    false_px: int = 0
+    clean_px: int = 0
+    false_objects: int = 0
+    errors: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    """Squared, in repaired pixels: damaged, restored, by Telea's fill."""
+    error_px: int = 0
+
+    def take(self, other: Tally) -> None:
+        """Adds what was counted elsewhere."""
+        for one in fields(self):
+            if one.name == "errors":
+                self.errors = [mine + theirs for mine, theirs in zip(self.errors, other.errors, strict=True)]
+            elif one.name != "lines":
+                setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
 
     def add(self, truth: Planted, item: Rendered) -> None:
         self.frames += 1
         damage = truth.specks | truth.scratched
-        self._damaged_px += int(truth.specks.sum())
-        self._hit_px += int((truth.specks & item.touched).sum())
+        self.damaged_px += int(truth.specks.sum())
+        self.hit_px += int((truth.specks & item.touched).sum())
         near = cv2.dilate(damage.astype(np.uint8), np.ones((9, 9), np.uint8)).view(np.bool_)
-        self._false_px += int((item.touched & ~near).sum())
-        self._clean_px += int((~damage).sum())
+        self.false_px += int((item.touched & ~near).sum())
+        self.clean_px += int((~damage).sum())
         sizes = np.bincount(truth.labels.ravel())[1:]
         hits = np.bincount(truth.labels[item.touched].ravel(), minlength=len(sizes) + 1)[1:]
-        self._specks += int((sizes > 0).sum())
-        self._found += int((hits >= np.maximum(1, _HIT_SHARE * sizes))[sizes > 0].sum())
+        self.specks += int((sizes > 0).sum())
+        self.found += int((hits >= np.maximum(1, _HIT_SHARE * sizes))[sizes > 0].sum())
         for repair, mine in item.repairs:
             box = repair.box
-            self._false += not (damage[box.y0 : box.y1, box.x0 : box.x1] & mine).any()
+            self.false_objects += not (damage[box.y0 : box.y1, box.x0 : box.x1] & mine).any()
         found = truth.scratched & item.touched
-        if self._lines and truth.scratched.any():
-            self._scratches_found += round(self._lines * float(found.sum() / truth.scratched.sum() > 0.5))
+        if self.lines and truth.scratched.any():
+            self.scratches_found += round(self.lines * float(found.sum() / truth.scratched.sum() > 0.5))
         self._add_errors(truth, item)
 
     def _add_errors(self, truth: Planted, item: Rendered) -> None:
@@ -207,22 +248,22 @@ class _Tally:
         classical = as_float32(telea).reshape(item.old.shape) / np.float32(255)
         versions = (to_float(item.old), to_float(item.new), classical)
         for place, values in enumerate(versions):
-            self._errors[place] += float((as_float32(values - truth.clean)[holes] ** 2).sum())
-        self._error_px += int(holes.sum()) * item.old.shape[2]
+            self.errors[place] += float((as_float32(values - truth.clean)[holes] ** 2).sum())
+        self.error_px += int(holes.sum()) * item.old.shape[2]
 
     def score(self) -> Score:
         psnr = [
-            float(10 * np.log10(self._error_px / max(error, 1e-9))) if self._error_px else float("nan")
-            for error in self._errors
+            float(10 * np.log10(self.error_px / max(error, 1e-9))) if self.error_px else float("nan")
+            for error in self.errors
         ]
         return Score(
             self.frames,
-            self._specks,
-            self._found,
-            self._hit_px / max(1, self._damaged_px),
-            self._false / self.frames,
-            self._false_px / max(1, self._clean_px),
-            self._lines * self.frames,
-            self._scratches_found,
+            self.specks,
+            self.found,
+            self.hit_px / max(1, self.damaged_px),
+            self.false_objects / self.frames,
+            self.false_px / max(1, self.clean_px),
+            self.lines * self.frames,
+            self.scratches_found,
             *psnr,
         )

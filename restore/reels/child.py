@@ -1,6 +1,6 @@
 """Owns the life of a working process: jobs in as lines, answers out as lines, and an end when nobody listens any more.
 
-    {"work": DIGEST, "kind": "segment" | "shot", "number": N}  ->  {"answer": {...}} | {"error": TEXT, "why": KIND}
+    {"work": DIGEST, "kind": KIND of `pool.Job`, "number": N}  ->  {"answer": {...}} | {"error": TEXT, "why": KIND}
 
 The work itself is read from the state's folder whenever its digest is another one.
 """
@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from restore.errors import DiskFullError, ImageError, RestoreError
 from restore.formats import wire
-from restore.reels.segment import Maker
+from restore.reels.segment import Answer, Maker
 from restore.reels.state import State
 from restore.reels.work import unpack
 
@@ -42,8 +42,7 @@ def serve(state: State, asked: BinaryIO, said: BinaryIO) -> None:
                 if maker is not None:
                     maker.close()
                 maker, known = load(state), job["work"]
-            number = int(job["number"])
-            answer: dict[str, Any] = {"answer": maker.shot(number) if job["kind"] == "shot" else maker.segment(number)}
+            answer: dict[str, Any] = {"answer": answered(maker, job["kind"], int(job["number"]))}
         except RestoreError as error:
             answer = {"error": str(error), "why": why(error)}
         except MemoryError:
@@ -55,6 +54,12 @@ def serve(state: State, asked: BinaryIO, said: BinaryIO) -> None:
 def load(state: State) -> Maker:
     """The worker for the state's work.  Raises SetupError."""
     return Maker(unpack(state.work.read_bytes()), state)
+
+
+def answered(maker: Maker, kind: str, number: int) -> Answer:
+    """What becomes of one job."""
+    jobs = {"shot": maker.shot, "segment": maker.segment, "again": maker.again, "count": maker.count}
+    return jobs[kind](number)
 
 
 def work_digest(line: bytes) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from restore.errors import DiskFullError, RestoreError, SetupError
 from restore.formats import wire
-from restore.reels.child import load, why, work_digest
+from restore.reels.child import answered, load, why, work_digest
 from restore.reels.segment import Maker
 from restore.reels.state import State
 
@@ -28,7 +28,8 @@ class Job:
     """One shot to judge, or one segment to make."""
 
     kind: str
-    """ "shot" or "segment"."""
+    """ "shot": judge it; "segment": restore it; "again": without what was taken back since; "count": what is found of
+    planted damage."""
     number: int
 
 
@@ -103,8 +104,7 @@ class Pool:
                     if self._here is not None:
                         self._here[1].close()
                     self._here = digest, load(self._state)
-                maker = self._here[1]
-                answer = maker.shot(job.number) if job.kind == "shot" else maker.segment(job.number)
+                answer = answered(self._here[1], job.kind, job.number)
             except RestoreError as error:
                 _raise(str(error), why(error))
                 yield Done(job, None, str(error))

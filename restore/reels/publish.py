@@ -41,16 +41,17 @@ def is_done(work: Work, state: State, segment: Segment, fingerprint: str) -> dic
         path = state.segment(segment)
         there = path.is_file() and path.stat().st_size == known["bytes"]
     else:
-        there = all(_is_as_made(work.target, one) for one in known["files"])
+        there = all(is_as_made(work.target, one) for one in known["files"])
     return known if there else None
 
 
 def publish(work: Work, state: State, segment: Segment, fingerprint: str, answer: Mapping[str, Any]) -> dict[str, Any]:
     """Gives a segment's frames their names and writes its receipt, which is returned.
 
-    Raises ImageError, DiskFullError.
+    `answer["kept"]` are files of its receipt that stay as they are.  Raises ImageError, DiskFullError.
     """
     receipt = {**answer, "fingerprint": fingerprint, "start": segment.start, "stop": segment.stop}
+    kept = receipt.pop("kept", [])
     if not work.is_video:
         output = OutputRoot(work.target, work.token)
         state.put(_intent_name(segment), {"files": answer["files"]})
@@ -60,7 +61,7 @@ def publish(work: Work, state: State, segment: Segment, fingerprint: str, answer
             stat = output.rename(Path(temporary), path)
             files.append([number, name, size, sha256, stat.st_mtime_ns])
         output.sync({Path()})
-        receipt["files"] = files
+        receipt["files"] = sorted([*kept, *files])
     state.put(receipt_name(segment), receipt)
     with suppress(FileNotFoundError):
         (state.root / _intent_name(segment)).unlink()
@@ -75,19 +76,25 @@ def refuse_strangers(work: Work, state: State) -> None:
         return
     if not work.target.is_dir():
         return
-    frames = work.source.frames
-    assert frames is not None
     names = {os.fsencode(entry.name) for entry in os.scandir(work.target)}
-    wanted = {name for number, name in frames.names.items() if work.plan.first <= number <= work.plan.last}
-    unknown = names & wanted
-    if not unknown:
+    unknown = names & {os.fsencode(name) for name in work.names.values()}
+    # Masks of another reel must not be mixed with this one's.
+    others = {name for name in names if name.endswith(b".png")} if work.only_masks else set()
+    if not unknown and not others:
         return
     for path in sorted(state.segments.glob("*.json")):
         known = state.get(f"segments/{path.name}") or {}
         for one in known.get("files", ()):
             name = bytes.fromhex(one[1])
+            others.discard(name)
             if name in unknown and _is_ours(work.target, one):
                 unknown.discard(name)
+    unknown |= others
+    if unknown and work.only_masks:
+        raise SetupError(
+            f"{work.target / os.fsdecode(min(unknown))}: it isn't as restore detect made it, perhaps a person corrected"
+            " it: name another folder, or give --overwrite"
+        )
     if unknown:
         raise _stranger(work.target / os.fsdecode(min(unknown)))
 
@@ -161,7 +168,7 @@ def _film_is_ours(work: Work, state: State) -> bool:
 
 def _is_ours(root: Path, one: Sequence[Any]) -> bool:
     """Of a receipt's or an intent's file: [number, name, size, sha256, mtime_ns] or [.., temporary, size, sha256]."""
-    if isinstance(one[2], int) and _is_as_made(root, one):
+    if isinstance(one[2], int) and is_as_made(root, one):
         return True
     sha256 = one[3] if isinstance(one[2], int) else one[4]
     try:
@@ -171,7 +178,8 @@ def _is_ours(root: Path, one: Sequence[Any]) -> bool:
         return False
 
 
-def _is_as_made(root: Path, one: Sequence[Any]) -> bool:
+def is_as_made(root: Path, one: Sequence[Any]) -> bool:
+    """Whether a receipt's file is there, and nobody wrote to it since."""
     return _stamp(root / _path(one[1])) == [one[2], one[4]]
 
 

@@ -18,6 +18,7 @@ from restore.film.plan import Plan, Shot, to_toml
 from restore.film.prepared import reach_frames
 from restore.film.settings import deciding
 from restore.reels import publish
+from restore.reels.again import can_be_made_again
 from restore.reels.pool import Job, Pool
 from restore.reels.state import State, write_whole
 from restore.reels.work import FILM_VERSION, Work, pack
@@ -72,7 +73,7 @@ def restore_reel(work: Work, state: State, workers: int, report: Report, *, over
         if not work.is_video:
             OutputRoot(work.target, work.token).remove_leftovers({work.token}, keep=set())
         with Pool(state, workers) as pool:
-            work = replace(work, plan=_judged(work, state, pool, report))
+            work = replace(work, plan=judged(work, state, pool, report))
             write_whole(state.work, pack(work))
             write_whole(state.root / PLAN, to_toml(work.plan).encode())
             return _restored(work, state, pool, report)
@@ -87,7 +88,8 @@ def _restored(work: Work, state: State, pool: Pool, report: Report) -> Summary:
     left = [segment for segment in segments if segment.number not in receipts]
     summary = Summary(work.source.label, len(segments), len(receipts))
     report.on_begin(work, state, len(receipts), len(left))
-    for done in pool.run(Job("segment", segment.number) for segment in left):
+    jobs = [Job("again" if can_be_made_again(work, state, one) else "segment", one.number) for one in left]
+    for done in pool.run(jobs):
         segment = segments[done.job.number]
         first, last = segment.start + work.origin, segment.stop - 1 + work.origin
         error, receipt = done.error, None
@@ -120,7 +122,7 @@ def _sum_up(summary: Summary, receipts: dict[int, dict[str, Any]]) -> None:
     summary.proved = bool(receipts) and all(one["untouched_sha256"] is not None for one in receipts.values())
 
 
-def _judged(work: Work, state: State, pool: Pool, report: Report) -> Plan:
+def judged(work: Work, state: State, pool: Pool, report: Report) -> Plan:
     """The plan with a bar for every shot whose dirt is looked for."""
     if work.settings.masks:
         return work.plan
@@ -151,7 +153,7 @@ def _judged(work: Work, state: State, pool: Pool, report: Report) -> Plan:
 def judged_plan(work: Work, state: State, workers: int, report: Report) -> Plan:
     """The plan with every shot's bar, and what was seen in it, for a person to read."""
     with state.held(), Pool(state, workers) as pool:
-        return _judged(work, state, pool, report)
+        return judged(work, state, pool, report)
 
 
 def _with_bars(shots: Sequence[Shot], known: dict[int, dict[str, Any]]) -> tuple[Shot, ...]:

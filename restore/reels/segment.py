@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 from restore.batch.fsops import OutputRoot, digest_of, explained
 from restore.color.yuv import Signal
 from restore.errors import ImageError
+from restore.film.bench import PlantedReel, drawn_stamps, overlay_stamps, shown_plan, tally
 from restore.film.enlarge import Enlarger
 from restore.film.native import Native, Sampled, Scan, changed, encoded, inexact, native_of
 from restore.film.proof import Untouched
@@ -31,8 +32,9 @@ from restore.formats.encoding import Encoding
 from restore.formats.video_pixels import Planes
 from restore.formats.video_write import decode_segment, encode_segment
 from restore.image import Document
-from restore.reels.masks import MaskFiles, mask_bytes, mask_name
-from restore.reels.state import State, sync_folder, write_whole
+from restore.reels.again import Before, before, frames_again
+from restore.reels.masks import Holes, MaskFiles, mask_bytes, mask_name
+from restore.reels.state import State, sync_folder, undone_to_plain, write_whole
 from restore.reels.work import Work
 from restore.trust import patches
 from restore.trust.patches import PageSize, Patch, Patches
@@ -74,6 +76,15 @@ class _Ledger:
         self.pages.append(PageSize(size[1], size[0], ("Y",), "uint16"))
         self.faults[fault.number] = fault.reason
 
+    def facts(self, segment: Segment) -> Answer:
+        return {
+            "frames": segment.frames,
+            "faults": {str(frame): why for frame, why in self.faults.items()},
+            "damage": {str(frame): why for frame, why in self.damage.items()},
+            "blobs": self.blobs,
+            "touched_px": self.touched_px,
+        }
+
     def bytes_of(self, source: str) -> bytes:
         made = Patches(source, "film", "", tuple(self.pages), tuple(self.patches))
         return patches.write(made).read()
@@ -86,6 +97,7 @@ class Maker:
         self._work = work
         self._state = state
         self._decoder = Decoder()
+        self._plan = work.plan if work.damage is None else shown_plan(work.plan)
         self._reel: Reel | None = None
         self._tools = tools_for(work.settings, work.device)
         self._tools.undone = work.undone
@@ -100,7 +112,7 @@ class Maker:
 
     def shot(self, place: int) -> Answer:
         """What is to be known of the plan's shot at `place` before it is restored."""
-        verdicts = judge_shot(self._opened(), self._work.plan, self._work.plan.shots[place])
+        verdicts = judge_shot(self._opened(), self._plan, self._plan.shots[place])
         return {"bar": verdicts.bar, "dirt_share": verdicts.dirt_share, "expected_false": verdicts.expected_false}
 
     def segment(self, number: int) -> Answer:
@@ -109,51 +121,71 @@ class Maker:
         Raises ImageError when nothing of it can be had, DiskFullError, SetupError.
         """
         segment = self._work.segments[number]
+        work = self._work
+        return self._made(
+            segment, render(self._opened(), work.plan, work.settings, segment.start, segment.stop, self._tools), None
+        )
+
+    def again(self, number: int) -> Answer:
+        """Makes a segment as it was, but for repairs that were taken back since: nothing is searched for.
+
+        Raises as `segment`.
+        """
+        segment = self._work.segments[number]
+        was = before(self._work, self._state, segment)
+        return self._made(segment, frames_again(self._opened(), segment, self._work.origin, was), was)
+
+    def count(self, number: int) -> Answer:
+        """What is found of the damage planted on a segment."""
+        damaged = self._opened()
+        assert isinstance(damaged, PlantedReel)
+        segment = self._work.segments[number]
+        return asdict(tally(damaged, self._plan, self._work.settings, segment.start, segment.stop, self._tools))
+
+    def _made(self, segment: Segment, items: Iterator[Rendered | Fault], was: Before | None) -> Answer:
         ledger = _Ledger(self._work, [], [], {}, {}, Untouched())
-        answer = self._video(segment, ledger) if self._work.is_video else self._frames(segment, ledger)
-        written = _write(self._state.ledger(segment), ledger.bytes_of(str(self._work.source.label)))
+        heard = self._heard(items, ledger, was)
+        if self._work.only_masks:
+            return {**self._masks(heard), **ledger.facts(segment)}
+        answer = self._video(segment, heard, ledger) if self._work.is_video else self._frames(heard, ledger, was)
         return {
             **answer,
-            "frames": segment.frames,
-            "faults": {str(frame): why for frame, why in ledger.faults.items()},
-            "damage": {str(frame): why for frame, why in ledger.damage.items()},
-            "blobs": ledger.blobs,
-            "touched_px": ledger.touched_px,
+            **ledger.facts(segment),
+            "undone": undone_to_plain(self._work.undone_in(segment)),
             "untouched_sha256": ledger.untouched.hexdigest() if ledger.exact else None,
-            "ledger_sha256": written,
+            "ledger_sha256": _write(self._state.ledger(segment), ledger.bytes_of(str(self._work.source.label))),
         }
 
     def _opened(self) -> Reel:
         if self._reel is None:
             self._reel = self._work.source.open(self._work.plan.fields, self._decoder)
+            if self._work.damage is not None:
+                one = self._work.damage
+                stamps = drawn_stamps() if one.overlays is None else overlay_stamps(one.overlays)
+                self._reel = PlantedReel(self._reel, Tones(self._work.plan.colour), one.planting, stamps, one.seed)
         return self._reel
 
-    def _rendered(self, segment: Segment, ledger: _Ledger) -> Iterator[Rendered | Fault]:
-        reel = self._opened()
-        for item in render(reel, self._work.plan, self._work.settings, segment.start, segment.stop, self._tools):
+    def _heard(
+        self, items: Iterator[Rendered | Fault], ledger: _Ledger, was: Before | None
+    ) -> Iterator[Rendered | Fault]:
+        saved = self._work.save_masks
+        for item in items:
             if isinstance(item, Fault):
                 ledger.lose(item, self._work.plan.size)
             else:
                 ledger.add(item)
-                self._save_mask(item)
+                if saved is not None and (was is None or item.number in was.frames):
+                    frames = self._work.source.frames
+                    name = mask_name(item.number, None if frames is None else frames.names[item.number])
+                    _write(saved / name, mask_bytes(_holes_of(item)))
             yield item
-
-    def _save_mask(self, one: Rendered) -> None:
-        if self._work.save_masks is None:
-            return
-        holes = np.zeros(one.touched.shape, np.bool_)
-        for repair, mine in one.repairs:
-            holes[repair.box.y0 : repair.box.y1, repair.box.x0 : repair.box.x1] |= mine
-        frames = self._work.source.frames
-        name = mask_name(one.number, None if frames is None else frames.names[one.number])
-        _write(self._work.save_masks / name, mask_bytes(holes))
 
     def _enlarged(self, one: Rendered) -> Native:
         return one.after if self._enlarger is None else self._enlarger(one.after, one.new, one.number)
 
     # --- video
 
-    def _video(self, segment: Segment, ledger: _Ledger) -> Answer:
+    def _video(self, segment: Segment, items: Iterator[Rendered | Fault], ledger: _Ledger) -> Answer:
         encoding = self._work.encoding()
         ledger.exact = encoding.exact and self._work.settings.same_size
         meant = Untouched()
@@ -161,9 +193,7 @@ class Maker:
         signal = self._signal()
 
         def planes() -> Iterator[Planes]:
-            restored = (
-                None if isinstance(item, Fault) else self._enlarged(item) for item in self._rendered(segment, ledger)
-            )
+            restored = (None if isinstance(item, Fault) else self._enlarged(item) for item in items)
             for place, native in enumerate(_without_gaps(restored)):
                 shown = native.planes if isinstance(native, Sampled) else _grey(encoding)
                 if ledger.exact:
@@ -196,33 +226,55 @@ class Maker:
 
     # --- frames of a folder
 
-    def _frames(self, segment: Segment, ledger: _Ledger) -> Answer:
+    def _frames(self, items: Iterator[Rendered | Fault], ledger: _Ledger, was: Before | None) -> Answer:
         output = OutputRoot(self._work.target, self._work.token)
-        frames = self._work.source.frames
-        assert frames is not None
-        made = []
+        made, kept = [], []
         notes: set[str] = set()
-        for item in self._rendered(segment, ledger):
-            if isinstance(item, Fault):
+        if was is not None:
+            kept = [one for one in was.receipt["files"] if one[0] not in was.frames]
+            notes |= set(was.receipt["notes"])
+            ledger.exact = was.receipt["untouched_sha256"] is not None
+        for item in items:
+            if isinstance(item, Fault) or (was is not None and item.number not in was.frames):
                 continue
             native = self._enlarged(item)
             assert not isinstance(native, Sampled)
             if why := inexact(native):
                 ledger.exact = False
                 notes.add(why)
-            name = Path(os.fsdecode(frames.names[item.number]))
+            name = Path(self._work.name_of(item.number))
             written = output.write(name, BytesIO(encoded(native).read()))
             self._compare_frame(output, written.path, native, exact=not why)
             made.append([item.number, os.fsencode(name).hex(), written.path.name, written.size, written.sha256])
         if not self._work.settings.same_size:
             ledger.exact = False
-        return {"files": made, "notes": sorted(notes)}
+        return {"files": made, "kept": kept, "notes": sorted(notes)}
+
+    def _masks(self, items: Iterator[Rendered | Fault]) -> Answer:
+        output = OutputRoot(self._work.target, self._work.token)
+        made, counts = [], []
+        for item in items:
+            if isinstance(item, Fault):
+                continue
+            name = Path(self._work.name_of(item.number))
+            written = output.write(name, BytesIO(mask_bytes(_holes_of(item))))
+            made.append([item.number, os.fsencode(name).hex(), written.path.name, written.size, written.sha256])
+            counts.append([item.number, len(item.repairs)])
+        return {"files": made, "masks": counts, "untouched_sha256": None}
 
     def _compare_frame(self, output: OutputRoot, temporary: Path, native: Scan | Document, *, exact: bool) -> None:
         again = native_of(output.root / temporary, self._decoder)
         if exact and changed(native, again).any():
             output.remove(temporary)
             raise ImageError("a written frame isn't what was meant: check the disk and the memory")
+
+
+def _holes_of(one: Rendered) -> Holes:
+    """What a frame's mask shows."""
+    holes = np.zeros(one.touched.shape, np.bool_)
+    for repair, mine in one.repairs:
+        holes[repair.box.y0 : repair.box.y1, repair.box.x0 : repair.box.x1] |= mine
+    return holes
 
 
 def _without_gaps(natives: Iterator[Native | None]) -> Iterator[Native | None]:

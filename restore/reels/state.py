@@ -25,6 +25,7 @@ from restore.reels.source import Source
 from restore.trust.patches import SUFFIX
 
 FILM = "film"
+MASKS = "masks"
 WORK = "work.json"
 _UNDONE = "undone.json"
 _TOKEN = "token"
@@ -97,11 +98,20 @@ class State:
         write_whole(self.root / name, json.dumps(content, sort_keys=True).encode())
 
     def undone(self) -> Undone:
-        known = self.get(_UNDONE) or {}
-        return {int(number): ALL if blobs == ALL else [int(blob) for blob in blobs] for number, blobs in known.items()}
+        return undone_from_plain(self.get(_UNDONE) or {})
 
     def set_undone(self, undone: Undone) -> None:
-        self.put(_UNDONE, {str(number): blobs for number, blobs in undone.items()})
+        self.put(_UNDONE, undone_to_plain(undone))
+
+
+def undone_to_plain(undone: Undone) -> dict[str, list[int] | str]:
+    """For receipts."""
+    return {str(number): blobs for number, blobs in undone.items()}
+
+
+def undone_from_plain(plain: Mapping[str, Any]) -> Undone:
+    """What `undone_to_plain` gave."""
+    return {int(number): ALL if blobs == ALL else [int(blob) for blob in blobs] for number, blobs in plain.items()}
 
 
 def segment_stem(segment: Segment) -> str:
@@ -134,6 +144,13 @@ def sync_folder(folder: Path) -> None:
 def state_of(source: Source, target: Path, wanted: Path | None) -> State:
     """Where the state of `target` lies: beside a video, inside a folder of frames, or in the folder `wanted`."""
     return _state(target, source.key, wanted, is_video=source.frames is None)
+
+
+def state_of_masks(source: Source, folder: Path, wanted: Path | None) -> State:
+    """Where `restore detect` keeps what it needs to go on: inside the folder of masks, or in the folder `wanted`."""
+    key = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
+    base = folder / STATE_NAME / MASKS if wanted is None else wanted / f"{MASKS}-{key}"
+    return State(base / source.key, base / "lock", folder)
 
 
 def states_at(target: Path, wanted: Path | None) -> tuple[State, ...]:

@@ -15,6 +15,7 @@ from typing import Any
 from restore.color.yuv import signal_of
 from restore.errors import SetupError
 from restore.film.plan import Plan, from_toml, to_toml
+from restore.film.planted import Planting, Scratch
 from restore.film.prepared import reach_frames
 from restore.film.segments import DEFAULT_FRAMES, Segment, divide
 from restore.film.settings import FilmGrain, FilmSettings, deciding
@@ -23,7 +24,7 @@ from restore.formats.encoding import Encoding, choose
 from restore.formats.video_pixels import Family
 from restore.recipe import PIXELS_VERSION, ColorFix, Pow2, Precision, Upscale
 from restore.reels import source as sources
-from restore.reels.masks import MaskFiles
+from restore.reels.masks import MaskFiles, mask_name
 from restore.reels.source import Source
 from restore.reels.state import State, Undone
 
@@ -39,6 +40,16 @@ class Written:
     quality: int | None = None
     drop: tuple[int, ...] = ()
     """Streams beside the pictures that stay behind, by their index."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What is planted on a reel as it is read, to see what is found of it."""
+
+    planting: Planting
+    overlays: Path | None
+    """A folder of scanned damage; None: drawn shapes."""
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -58,10 +69,29 @@ class Work:
     undone: Undone = field(default_factory=dict)
     token: str = "00000000"
     """For temporaries."""
+    only_masks: bool = False
+    """Nothing is restored: `target` gets masks of what would be."""
+    damage: Damage | None = None
 
     @property
     def is_video(self) -> bool:
-        return self.source.frames is None
+        """Whether the result is a video, and not a folder of files."""
+        return self.source.frames is None and not self.only_masks
+
+    def name_of(self, number: int) -> str:
+        """Of the file in the folder `target` that frame `number` becomes.  KeyError: it isn't there."""
+        name = None if self.source.frames is None else self.source.frames.names[number]
+        if self.only_masks:
+            return mask_name(number, name)
+        assert name is not None
+        return os.fsdecode(name)
+
+    @property
+    def names(self) -> dict[int, str]:
+        """`name_of` every frame of the plan that is there."""
+        numbers = range(self.plan.first, self.plan.last + 1)
+        there = numbers if self.source.frames is None else [one for one in self.source.frames.names if one in numbers]
+        return {number: self.name_of(number) for number in there}
 
     @property
     def origin(self) -> int:
@@ -120,6 +150,15 @@ class Work:
         masks = None if self.masks is None else MaskFiles(self.masks)
         return {segment.number: self._fingerprint(segment, masks) for segment in self.segments}
 
+    def fingerprint(self, segment: Segment) -> str:
+        """Of one segment."""
+        return self._fingerprint(segment, None if self.masks is None else MaskFiles(self.masks))
+
+    def undone_in(self, segment: Segment) -> Undone:
+        """What was taken back of a segment, in order of its frames."""
+        first, last = segment.start + self.origin, segment.stop - 1 + self.origin
+        return {number: blobs for number, blobs in sorted(self.undone.items()) if first <= number <= last}
+
     def _fingerprint(self, segment: Segment, masks: MaskFiles | None) -> str:
         first, last = segment.start + self.origin, segment.stop - 1 + self.origin
         shots = [shot for shot in self.plan.shots if shot.first <= last and first <= shot.last]
@@ -139,7 +178,7 @@ class Work:
             "settings": settings,
             "source": self.source.identity(first - reach, last + reach),
             "masks": [] if masks is None else masks.stamps(first - reach, last + reach),
-            "undone": {number: blobs for number, blobs in sorted(self.undone.items()) if first <= number <= last},
+            "undone": self.undone_in(segment),
             "written": [self.written.codec, self.written.quality, self.target.suffix] if self.is_video else [],
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
@@ -161,6 +200,8 @@ def pack(work: Work) -> bytes:
             "segment_frames": work.segment_frames,
             "undone": {str(number): blobs for number, blobs in work.undone.items()},
             "token": work.token,
+            "only_masks": work.only_masks,
+            "damage": None if work.damage is None else _damage_to_plain(work.damage),
         }
     )
 
@@ -181,6 +222,8 @@ def unpack(line: bytes) -> Work:
             segment_frames=plain["segment_frames"],
             undone={int(number): blobs for number, blobs in plain["undone"].items()},
             token=plain["token"],
+            only_masks=bool(plain.get("only_masks", False)),
+            damage=None if plain.get("damage") is None else _damage_from_plain(plain["damage"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise SetupError(f"the state's work can't be read ({error!r}): run restore film again") from error
@@ -192,6 +235,27 @@ def work_of(state: State) -> Work:
         return replace(unpack(state.work.read_bytes()), target=state.target)
     except OSError as error:
         raise SetupError(f"{state.work}: {error.strerror}: run restore film again") from error
+
+
+def _damage_to_plain(damage: Damage) -> dict[str, Any]:
+    overlays = None if damage.overlays is None else os.fsencode(damage.overlays.absolute())
+    return {**asdict(damage), "overlays": overlays}
+
+
+def _damage_from_plain(plain: dict[str, Any]) -> Damage:
+    planting = plain["planting"]
+    return Damage(
+        Planting(
+            **{
+                **planting,
+                "opacity": tuple(planting["opacity"]),
+                "soft_px": tuple(planting["soft_px"]),
+                "scratches": tuple(Scratch(**one) for one in planting["scratches"]),
+            }
+        ),
+        None if plain["overlays"] is None else Path(os.fsdecode(plain["overlays"])),
+        plain["seed"],
+    )
 
 
 def _settings_to_plain(settings: FilmSettings) -> dict[str, Any]:
