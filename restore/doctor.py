@@ -156,10 +156,12 @@ def _colour() -> Iterator[Fact]:
         return
     try:
         config = ocio.config_meant()
-        yield Fact("colour", "OpenColorIO config", config)
-        for encoding, names in ocio.spaces(config).items():
-            yield Fact("colour", f"OCIO: {encoding or 'spaces'}", ", ".join(names))
-        for display, names in ocio.views(config).items():
-            yield Fact("colour", f"view on {display}", ", ".join(names))
+        spaces, views = ocio.spaces(config), ocio.views(config)
     except SetupError as error:
         yield Fact("colour", "OpenColorIO config", str(error))
+        return
+    yield Fact("colour", "OpenColorIO config", config)
+    for encoding, names in spaces.items():
+        yield Fact("colour", f"OCIO: {encoding or 'spaces'}", ", ".join(names))
+    for display, names in views.items():
+        yield Fact("colour", f"view on {display}", ", ".join(names))

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from restore.cli import app
-from restore.doctor import Fact
+from restore.doctor import Fact, _colour
 from restore.errors import ExitCode
 
 NO_GL = ImportError("libGL.so.1: cannot open shared object file: No such file or directory")
@@ -34,3 +34,14 @@ def test_a_missing_system_library_is_shown_with_its_remedy(monkeypatch: pytest.M
     told = [json.loads(line) for line in CliRunner().invoke(app, ["doctor", "--json"]).stdout.splitlines()]
     assert [fact["ok"] for fact in told] == [True, False]
     assert "apt-get install libgl1" in told[1]["remedy"]
+
+
+def test_colour_spaces_and_views_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("PyOpenColorIO", reason="colour spaces by name need OpenColorIO: pip install opencolorio")
+    monkeypatch.setenv("OCIO", "ocio://studio-config-latest")
+    facts = {fact.name: fact.value for fact in _colour()}
+    assert facts["OpenColorIO config"].startswith("ocio://studio-config-v")
+    assert "ARRI LogC4" in facts["OCIO: log"].split(", ")
+    assert "Un-tone-mapped" in facts["view on sRGB - Display"].split(", ")
+    monkeypatch.setenv("OCIO", "none.ocio")
+    assert "can't read this config" in next(_colour()).value

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import pytest
 
+from restore.color.ocio import Space
 from restore.errors import SetupError
 from restore.film.edl import cuts
 from restore.film.fields import Fields, Method
@@ -40,6 +41,14 @@ def test_a_plan_comes_back_from_its_file() -> None:
     assert again.damage == PLAN.damage
 
 
+def test_a_colour_space_comes_back_with_its_config() -> None:
+    space = Space("ARRI LogC4", "ocio://some-config", "abc")
+    text = to_toml(replace(PLAN, colour=space))
+    assert from_toml(text, "plan").colour == space
+    by_hand = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("ocio_"))
+    assert from_toml(by_hand, "plan").colour == Space("ARRI LogC4")
+
+
 def test_settings_in_the_file_hold_for_shots_that_say_nothing() -> None:
     text = to_toml(PLAN).replace("scratches = true", "scratches = false")
     assert [shot.settings.scratches for shot in from_toml(text, "plan").shots] == [False, False, False]
@@ -55,6 +64,7 @@ def test_settings_in_the_file_hold_for_shots_that_say_nothing() -> None:
         ("flicker = false", "flickr = false", "it says flickr"),
         ("version = 1", "version = 2", "no plan of version 1"),
         ("[settings]", "[settings", "no TOML"),
+        ('"cineon"', '"kodachrome"', "cineon, linear or OCIO:NAME"),
         ('method = "none"', 'method = "some"', "missing or wrong"),
     ],
 )
