@@ -13,9 +13,7 @@ from restore.cli.film_options import RUNNING, WRITING, Reading, Wishes
 from restore.cli.film_report import FilmReport
 from restore.errors import SetupError
 
-Target = Annotated[
-    Path, typer.Argument(metavar="OUT", help="A video file, or a folder for frames; the same kind as IN.")
-]
+Target = Annotated[Path, typer.Argument(metavar="OUT", help="A video file, or a folder for frames, whichever IN is.")]
 Codec = Annotated[
     str,
     typer.Option(
@@ -30,6 +28,27 @@ DropStreams = Annotated[
     bool,
     typer.Option("--drop-streams", help="Leave out streams that the container can't hold.", rich_help_panel=WRITING),
 ]
+FramesAs = Annotated[
+    str | None,
+    typer.Option(
+        "--frames-as", metavar="png|tiff|dpx|exr", show_default="png where OUT is a folder",
+        help="Write a video's frames as files.", rich_help_panel=WRITING,
+    ),
+]  # fmt: skip
+Fps = Annotated[
+    str | None,
+    typer.Option(
+        "--fps", metavar="N", show_default="what the files say", help="Of a video made of frames: 24, 24000/1001.",
+        rich_help_panel=WRITING,
+    ),
+]  # fmt: skip
+Sound = Annotated[
+    Path | None,
+    typer.Option(
+        "--sound", metavar="FILE", help="Sound and subtitles for a video made of frames, copied packet for packet.",
+        rich_help_panel=WRITING,
+    ),
+]  # fmt: skip
 Grain = Annotated[
     film_options.GrainWish,
     typer.Option("--grain", help="What becomes of grain.", rich_help_panel=film_options.REPAIR),
@@ -104,6 +123,9 @@ def film(
     codec: Codec = "ffv1",
     quality: Quality = None,
     drop_streams: DropStreams = False,
+    frames_as: FramesAs = None,
+    fps: Fps = None,
+    sound: Sound = None,
     save_masks: SaveMasks = None,
     review: Review = None,
     view: View = None,
@@ -116,20 +138,24 @@ def film(
     as_json: options.Json = False,
 ) -> None:
     """Remove dirt and scratches from a reel; everything outside repairs stays as it is, sample for sample."""
-    from restore.cli.film_work import Ask, checked, work_for
+    from restore.cli.film_work import Ask, checked, goes_out, work_for
     from restore.reels.run import restore_reel, workers_for
     from restore.reels.state import state_of
 
     if view is not None and review is None:
         raise SetupError("--view says how the pages of --review are drawn: give --review DIR, too")
-    ask = Ask(masks, inpaint, upscale, scale, grain, codec, quality, drop_streams, save_masks, device, segment_frames)
+    ask = Ask(
+        masks, inpaint, upscale, scale, grain, codec, quality, drop_streams, save_masks, device, segment_frames,
+        frames_as, fps, sound,
+    )  # fmt: skip
     reading = Reading(frames, fields, input_colour, plan, edl, edl_rate, ocio_config)
     wishes = Wishes(dirt, scratches, flicker, steady, max_false, polarity, max_size)
     with FilmReport(as_json=as_json) as report:
         sources = checked(source, target, one_only=plan is not None or edl is not None or frames is not None)
+        is_video, _ = goes_out(sources, target, ask)
         summaries = []
         for one in sources:
-            place = state_of(one, target, state)
+            place = state_of(one, target, state, is_video=is_video)
             work = work_for(one, target, reading, wishes, ask, None if dry_run else place, report)
             look = film_options.view_for(work.plan.colour, view, ocio_config)
             if dry_run:

@@ -198,8 +198,10 @@ class FilmReport:
         return code
 
     def _tell_reel(self, work: Work, state: State, done: int, left: int) -> None:
+        from restore.reels.notes import notes_of
+
         plan = work.plan
-        notes = list(dict.fromkeys((*plan.notes, *(work.encoding().notes if work.is_video else ()))))
+        notes = notes_of(work)
         if self._json:
             console.say_json(
                 {
@@ -214,7 +216,7 @@ class FilmReport:
                     "left": left,
                     "fields": plan.fields.method.value,
                     "input_colour": str(plan.colour),
-                    "notes": notes,
+                    "notes": list(notes),
                 }
             )
             return
@@ -248,9 +250,13 @@ def _lines(work: Work, summary: Summary) -> list[str]:
     ]
     if summary.proved:
         if any(shot.settings.whole_frame for shot in work.plan.shots):
-            lines.append("  written frames were read back and are what was meant")
+            why = "flicker, weave or grain was taken out, so every pixel may differ from the source"
+            lines.append(f"  {why}; written frames were read back and are what was meant")
         else:
-            lines.append("  every sample outside the repairs is the source's: written frames were read back")
+            whose = "the source's"
+            if work.form is not None and not work.form.exact:
+                whose = "what converting the source gives"
+            lines.append(f"  every sample outside the repairs is {whose}: written frames were read back")
     lines += [f"  note: {visible(note)}" for note in summary.notes]
     if summary.faults:
         what = "shows the frame before in their place" if work.is_video else "has no file for them"

@@ -14,7 +14,8 @@ from restore.reels.pool import Job, Pool
 from restore.reels.run import Report, judged
 from restore.reels.source import Source
 from restore.reels.state import State, write_whole
-from restore.reels.work import Damage, Work, pack
+from restore.reels.work import Damage, Work
+from restore.reels.work_file import pack
 
 
 def bench_reel(

@@ -20,7 +20,7 @@ from restore.errors import DiskFullError, ImageError, RestoreError
 from restore.formats import wire
 from restore.reels.segment import Answer, Maker
 from restore.reels.state import State
-from restore.reels.work import unpack
+from restore.reels.work_file import unpack
 
 
 def serve(state: State, asked: BinaryIO, said: BinaryIO) -> None:

@@ -17,6 +17,7 @@ from restore.errors import ImageError, SetupError
 from restore.film.segments import Segment
 from restore.formats import video_process
 from restore.formats.video_join import join
+from restore.reels import beside
 from restore.reels.state import State, segment_stem, sync_folder
 from restore.reels.work import Work
 
@@ -76,6 +77,8 @@ def refuse_strangers(work: Work, state: State) -> None:
         return
     if not work.target.is_dir():
         return
+    for path in beside.strangers(work, state):
+        raise _stranger(path)
     names = {os.fsencode(entry.name) for entry in os.scandir(work.target)}
     unknown = names & {os.fsencode(name) for name in work.names.values()}
     # Masks of another reel must not be mixed with this one's.
@@ -106,6 +109,8 @@ def join_film(work: Work, state: State, receipts: Sequence[Mapping[str, Any]]) -
     """
     segments = [state.segment(segment) for segment in work.segments]
     made_of = {"segments": [one["sha256"] for one in receipts], "drop": list(work.written.drop), "whole": work.whole}
+    if work.written.becoming is not None:
+        made_of["becoming"] = work.written.becoming.joined_facts()
     known = state.get(FILM)
     if known is not None and known["made_of"] == made_of and _stamp(work.target) == known["stamp"]:
         return False
@@ -134,24 +139,23 @@ def join_film(work: Work, state: State, receipts: Sequence[Mapping[str, Any]]) -
 
 
 def _join(work: Work, segments: Sequence[Path], target: Path) -> None:
-    from restore.film.fields import timeline
-
-    clip, known = work.source.clip, work.source.known
+    clip, made = work.clip, work.written.becoming
     assert clip is not None
-    assert known is not None
-    shown, lengths, divisor = timeline(work.plan.fields, known)
-    stretch = slice(work.plan.first, work.plan.last + 1)
-    without = [one for one in clip.companions if one.index in work.written.drop]
+    shown, lengths, time_base = work.times()
+    sound = None if made is None else made.sound
+    companions = clip.companions if sound is None else sound.companions
     join(
         segments,
         work.encoding(),
         clip,
-        shown[stretch],
-        lengths[stretch],
-        clip.time_base / divisor,
+        shown,
+        lengths,
+        time_base,
         target,
-        without=without,
+        sound=sound,
+        without=[one for one in companions if one.index in work.written.drop],
         part=not work.whole,
+        skipped=work.plan.first - work.origin,
     )
 
 

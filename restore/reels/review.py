@@ -19,7 +19,8 @@ from restore.film.segments import Segment
 from restore.film.tones import Tones, View
 from restore.formats import Decoder, video_process
 from restore.reels.state import State, write_whole
-from restore.reels.work import Work, work_of
+from restore.reels.work import Work
+from restore.reels.work_file import work_of
 from restore.trust import patches
 from restore.trust.ledger import Repair
 from restore.trust.patches import Patch
@@ -146,7 +147,7 @@ def _ledger_or_none(state: State, segment: Segment) -> patches.Patches | None:
 def _pairs(work: Work, numbers: list[int]) -> Iterator[tuple[int, Working, Working]]:
     """(number, source, result) of frames, as working pictures; those that can't be had are left out."""
     with Decoder() as decoder:
-        reel = work.source.open(work.plan.fields, decoder)
+        reel = work.open(decoder)
         if work.is_video:
             clip, known = video_process.look(work.target)
             result = clip_reel(clip, known, untreated(known.frames))
@@ -180,13 +181,11 @@ def _working(reel: Reel, origin: int, numbers: list[int]) -> dict[int, Working]:
 
 
 def _written(work: Work, numbers: list[int], decoder: Decoder) -> dict[int, Working]:
-    frames = work.source.frames
-    assert frames is not None
     found = {}
     for number in numbers:
         try:
-            found[number] = working_of(native_of(work.target / frames.path(number).name, decoder))
-        except ImageError:
+            found[number] = working_of(native_of(work.target / work.name_of(number), decoder))
+        except (ImageError, KeyError):
             continue
     return found
 

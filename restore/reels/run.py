@@ -17,11 +17,12 @@ from restore.errors import ImageError
 from restore.film.plan import Plan, Shot, to_toml
 from restore.film.prepared import reach_frames
 from restore.film.settings import deciding
-from restore.reels import publish
+from restore.reels import beside, publish
 from restore.reels.again import can_be_made_again
 from restore.reels.pool import Job, Pool
 from restore.reels.state import State, write_whole
-from restore.reels.work import FILM_VERSION, Work, pack
+from restore.reels.work import FILM_VERSION, Work
+from restore.reels.work_file import pack
 
 PLAN = "plan.toml"
 _FRAME_COPIES = 60
@@ -107,6 +108,8 @@ def _restored(work: Work, state: State, pool: Pool, report: Report) -> Summary:
         summary.frames -= len(summary.faults)
     if work.is_video and not summary.failed:
         summary.joined = publish.join_film(work, state, [receipts[segment.number] for segment in segments])
+    elif not summary.failed:
+        beside.put(work, state)
     return summary
 
 

@@ -7,7 +7,7 @@ driver renames.  Beside them goes the ledger: every repair with the pixels befor
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 
 from restore.batch.fsops import OutputRoot, digest_of, explained
-from restore.color.yuv import Signal
 from restore.errors import ImageError
 from restore.film.bench import PlantedReel, drawn_stamps, overlay_stamps, shown_plan, tally
 from restore.film.enlarge import Enlarger
 from restore.film.native import Native, Sampled, Scan, changed, encoded, inexact, native_of
 from restore.film.proof import Untouched
-from restore.film.reel import ClipReel, Fault, Reel
+from restore.film.reel import Fault, Reel
 from restore.film.render import Rendered, render, tools_for
 from restore.film.scan import judge_shot
 from restore.film.segments import Segment
@@ -158,7 +157,7 @@ class Maker:
 
     def _opened(self) -> Reel:
         if self._reel is None:
-            self._reel = self._work.source.open(self._work.plan.fields, self._decoder)
+            self._reel = self._work.open(self._decoder)
             if self._work.damage is not None:
                 one = self._work.damage
                 stamps = drawn_stamps() if one.overlays is None else overlay_stamps(one.overlays)
@@ -181,7 +180,7 @@ class Maker:
             yield item
 
     def _enlarged(self, one: Rendered) -> Native:
-        return one.after if self._enlarger is None else self._enlarger(one.after, one.new, one.number)
+        return one.after if self._enlarger is None else self._enlarger(one.after, one.new, one.number, one.grain)
 
     # --- video
 
@@ -190,11 +189,11 @@ class Maker:
         ledger.exact = encoding.exact and self._work.settings.same_size
         meant = Untouched()
         nothing = np.zeros((encoding.height, encoding.width), np.bool_)
-        signal = self._signal()
+        signal = self._work.signal
 
         def planes() -> Iterator[Planes]:
             restored = (None if isinstance(item, Fault) else self._enlarged(item) for item in items)
-            for place, native in enumerate(_without_gaps(restored)):
+            for place, native in enumerate(_without_gaps(restored, lambda: self._before(segment))):
                 shown = native.planes if isinstance(native, Sampled) else _grey(encoding)
                 if ledger.exact:
                     meant.add(place, Sampled(shown, signal), nothing)
@@ -218,11 +217,14 @@ class Maker:
         sync_folder(path.parent)
         return {"sha256": sha256, "bytes": path.stat().st_size}
 
-    def _signal(self) -> Signal:
-        """What the planes of frames to come mean."""
-        reel = self._opened()
-        assert isinstance(reel, ClipReel)
-        return reel.signal
+    def _before(self, segment: Segment) -> Native | None:
+        """The last frame before a segment that can be had, restored: it stands in for those that begin it."""
+        work = self._work
+        for place in range(segment.start - 1, work.plan.first - work.origin - 1, -1):
+            item = next(render(self._opened(), work.plan, work.settings, place, place + 1, self._tools))
+            if isinstance(item, Rendered):
+                return self._enlarged(item)
+        return None
 
     # --- frames of a folder
 
@@ -277,11 +279,11 @@ def _holes_of(one: Rendered) -> Holes:
     return holes
 
 
-def _without_gaps(natives: Iterator[Native | None]) -> Iterator[Native | None]:
+def _without_gaps(natives: Iterator[Native | None], before: Callable[[], Native | None]) -> Iterator[Native | None]:
     """A video keeps its frames' number: where one can't be had, the one before is shown again, or else grey."""
     last: Native | None = None
-    for native in natives:
-        last = native or last
+    for place, native in enumerate(natives):
+        last = before() if native is None and place == 0 else native or last
         yield last
 
 

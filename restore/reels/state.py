@@ -141,9 +141,9 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def state_of(source: Source, target: Path, wanted: Path | None) -> State:
+def state_of(source: Source, target: Path, wanted: Path | None, *, is_video: bool) -> State:
     """Where the state of `target` lies: beside a video, inside a folder of frames, or in the folder `wanted`."""
-    return _state(target, source.key, wanted, is_video=source.frames is None)
+    return _state(target, source.key, wanted, is_video=is_video)
 
 
 def state_of_masks(source: Source, folder: Path, wanted: Path | None) -> State:

@@ -10,7 +10,7 @@ from restore.film.blobs import ALL
 from restore.reels.review import ledger_of
 from restore.reels.run import Report, Summary, restore_reel
 from restore.reels.state import State
-from restore.reels.work import work_of
+from restore.reels.work_file import work_of
 
 
 @dataclass(frozen=True)

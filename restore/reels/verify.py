@@ -10,18 +10,20 @@ from typing import Any
 import numpy as np
 
 from restore.batch.fsops import digest_of
-from restore.errors import ImageError
+from restore.errors import ImageError, SetupError
 from restore.film.native import Holes, native_of
 from restore.film.proof import Untouched
 from restore.film.reel import FilmFrame, Reel
 from restore.film.scan import clip_reel, untreated
 from restore.film.segments import Segment
 from restore.formats import Decoder, video_process
+from restore.reels import beside
 from restore.reels.publish import FILM, receipt_name
 from restore.reels.review import ledger_of
 from restore.reels.source import Source
 from restore.reels.state import State
-from restore.reels.work import Work, work_of
+from restore.reels.work import Work
+from restore.reels.work_file import work_of
 
 
 @dataclass(frozen=True)
@@ -34,16 +36,23 @@ class ReelVerdict:
     frames: int
     """That OUT has of it."""
     untouched: bool
-    """Every sample outside its repairs is the source's; False: only its bytes can be proved."""
+    """Every sample outside its repairs is the source's, converted where it had to be; False: only its bytes can be
+    proved."""
     problems: tuple[str, ...]
+    converted: bool = False
+    """Samples are those that converting the source's gives."""
 
 
 def verify_reel(state: State, source: Source | None, decoder: Decoder) -> Iterator[ReelVerdict]:
     """One verdict a segment.  `source`: also compare with this reel.  Raises SetupError, ImageError."""
     work = work_of(state)
-    whole = _film_problems(work, state) if work.is_video else ()
+    if source is not None and (source.frames is None) != (work.source.frames is None):
+        what = "frames" if work.source.frames is not None else "a video"
+        raise SetupError(f"{source.path}: OUT was made of {what}: give its own IN with --source")
+    whole = _film_problems(work, state) if work.is_video else tuple(beside.problems(work, state))
     result = _result_reel(work) if work.is_video and not whole else None
-    original = None if source is None else source.open(work.plan.fields, decoder)
+    original = None if source is None else work.open(decoder, source)
+    converted = work.form is not None and not work.form.exact
     for segment in work.segments:
         first, last = segment.start + work.origin, segment.stop - 1 + work.origin
         known = state.get(receipt_name(segment))
@@ -55,7 +64,7 @@ def verify_reel(state: State, source: Source | None, decoder: Decoder) -> Iterat
         if proved and not problems:
             problems += _sample_problems(work, state, segment, known, result, original, decoder)
         frames = segment.frames - (0 if work.is_video else len(known["faults"]))
-        yield ReelVerdict(work.source.label, first, last, frames, proved, tuple(problems))
+        yield ReelVerdict(work.source.label, first, last, frames, proved, tuple(problems), converted)
 
 
 def _film_problems(work: Work, state: State) -> tuple[str, ...]:

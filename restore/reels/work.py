@@ -9,24 +9,30 @@ import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-from restore.color.yuv import signal_of
-from restore.errors import SetupError
-from restore.film.plan import Plan, from_toml, to_toml
-from restore.film.planted import Planting, Scratch
+import numpy as np
+from numpy.typing import NDArray
+
+from restore.color.yuv import Signal, signal_of
+from restore.film.fields import timeline
+from restore.film.form import PICTURES, Form, pictures_of
+from restore.film.plan import Plan
+from restore.film.planted import Planting
 from restore.film.prepared import reach_frames
+from restore.film.reel import Reel
 from restore.film.segments import DEFAULT_FRAMES, Segment, divide
-from restore.film.settings import FilmGrain, FilmSettings, deciding
-from restore.formats import wire
+from restore.film.settings import FilmSettings, deciding
+from restore.formats import Decoder
 from restore.formats.encoding import Encoding, choose
+from restore.formats.video import Clip
 from restore.formats.video_pixels import Family
-from restore.recipe import PIXELS_VERSION, ColorFix, Pow2, Precision, Upscale
-from restore.reels import source as sources
+from restore.recipe import PIXELS_VERSION
+from restore.reels.becoming import Becoming
 from restore.reels.masks import MaskFiles, mask_name
 from restore.reels.source import Source
-from restore.reels.state import State, Undone
+from restore.reels.state import Undone
 
 FILM_VERSION = 1
 """Raised whenever the same work would give other frames than before."""
@@ -40,6 +46,10 @@ class Written:
     quality: int | None = None
     drop: tuple[int, ...] = ()
     """Streams beside the pictures that stay behind, by their index."""
+    pictures: str = ""
+    """What kind of files a video's frames become (`film.form.PICTURES`); "": it stays a video."""
+    becoming: Becoming | None = None
+    """The video that frames of a folder become; None: they stay files."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +86,59 @@ class Work:
     @property
     def is_video(self) -> bool:
         """Whether the result is a video, and not a folder of files."""
-        return self.source.frames is None and not self.only_masks
+        return self.clip is not None and not self.written.pictures and not self.only_masks
+
+    @property
+    def clip(self) -> Clip | None:
+        """The video that the frames come from, or that they become."""
+        return self.source.clip if self.written.becoming is None else self.written.becoming.clip
+
+    @property
+    def form(self) -> Form | None:
+        """In which frames go out; None: their own."""
+        if self.written.becoming is not None:
+            return self.written.becoming.form
+        if not self.written.pictures:
+            return None
+        assert self.source.clip is not None
+        rate = self.source.clip.rate * self.plan.fields.rate_factor
+        return pictures_of(self.written.pictures, self.source.clip, rate)
+
+    def open(self, decoder: Decoder, source: Source | None = None) -> Reel:
+        """The reel in the form that goes out, or `source` in its stead.  ImageError when none of it can be read."""
+        return (source or self.source).open(self.plan.fields, decoder, self.form)
+
+    @property
+    def signal(self) -> Signal:
+        """What the samples of a video's planes mean that go out."""
+        assert self.clip is not None
+        one = self.clip
+        return signal_of(one.layout, one.colour.matrix, one.height, full_range=one.full_range)
+
+    def times(self) -> tuple[NDArray[np.int64], NDArray[np.int64], Fraction]:
+        """(when each frame of the plan is shown, how long, the unit in seconds)."""
+        if self.written.becoming is not None:
+            (shown, lengths), base = self.written.becoming.times.arrays(), self.written.becoming.times.time_base
+        else:
+            assert self.source.clip is not None
+            assert self.source.known is not None
+            shown, lengths, divisor = timeline(self.plan.fields, self.source.known)
+            base = self.source.clip.time_base / divisor
+        stretch = slice(self.plan.first - self.origin, self.plan.last + 1 - self.origin)
+        return shown[stretch], lengths[stretch], base
+
+    @property
+    def stem(self) -> str:
+        """How names begin of a video's frames, and of what goes beside them."""
+        return self.source.path.stem
 
     def name_of(self, number: int) -> str:
         """Of the file in the folder `target` that frame `number` becomes.  KeyError: it isn't there."""
         name = None if self.source.frames is None else self.source.frames.names[number]
         if self.only_masks:
             return mask_name(number, name)
+        if self.written.pictures:
+            return f"{self.stem}.{number:07d}{PICTURES[self.written.pictures]}"
         assert name is not None
         return os.fsdecode(name)
 
@@ -107,12 +163,14 @@ class Work:
 
     @property
     def whole(self) -> bool:
-        """Whether all of the video's frames are in it."""
-        return self.plan.first == 0 and self.plan.last + 1 == self.plan.fields.frames
+        """Whether all of the reel's frames are in it."""
+        frames = self.source.frames
+        last = self.plan.fields.frames - 1 if frames is None else frames.last
+        return (self.plan.first, self.plan.last) == (self.origin, last)
 
     def encoding(self) -> Encoding:
         """How a video is encoded.  SetupError when it can't be."""
-        clip = self.source.clip
+        clip = self.clip
         assert clip is not None
         if self.settings.upscale is not None and clip.layout.family is Family.YUV:
             # Players guess an untagged matrix by the number of lines, which grows: so it is said aloud.
@@ -126,6 +184,7 @@ class Work:
             progressive=self.plan.fields.order != "" or clip.field_order == "progressive",
             rate=clip.rate * self.plan.fields.rate_factor,
             quality=self.written.quality,
+            least_loss=self.written.becoming is not None,
         )
 
     def out_size(self) -> tuple[int, int]:
@@ -179,106 +238,14 @@ class Work:
             "source": self.source.identity(first - reach, last + reach),
             "masks": [] if masks is None else masks.stamps(first - reach, last + reach),
             "undone": self.undone_in(segment),
-            "written": [self.written.codec, self.written.quality, self.target.suffix] if self.is_video else [],
+            "written": self._written_facts(),
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
-
-def pack(work: Work) -> bytes:
-    """For a child, and for the state's folder."""
-    return wire.pack(
-        {
-            "source": sources.to_plain(sources.absolute(work.source)),
-            "plan": to_toml(work.plan),
-            "fields_because": work.plan.fields.because,
-            "settings": _settings_to_plain(work.settings),
-            "target": os.fsencode(work.target.absolute()),
-            "written": asdict(work.written),
-            "device": work.device,
-            "masks": None if work.masks is None else os.fsencode(work.masks.absolute()),
-            "save_masks": None if work.save_masks is None else os.fsencode(work.save_masks.absolute()),
-            "segment_frames": work.segment_frames,
-            "undone": {str(number): blobs for number, blobs in work.undone.items()},
-            "token": work.token,
-            "only_masks": work.only_masks,
-            "damage": None if work.damage is None else _damage_to_plain(work.damage),
-        }
-    )
-
-
-def unpack(line: bytes) -> Work:
-    """SetupError when it is no work, or that of another version."""
-    try:
-        plain = wire.unpack(line)
-        return Work(
-            source=sources.from_plain(plain["source"]),
-            plan=from_toml(plain["plan"], "the state's plan"),
-            settings=_settings_from_plain(plain["settings"]),
-            target=Path(os.fsdecode(plain["target"])),
-            written=Written(**{**plain["written"], "drop": tuple(plain["written"]["drop"])}),
-            device=plain["device"],
-            masks=None if plain["masks"] is None else Path(os.fsdecode(plain["masks"])),
-            save_masks=None if plain["save_masks"] is None else Path(os.fsdecode(plain["save_masks"])),
-            segment_frames=plain["segment_frames"],
-            undone={int(number): blobs for number, blobs in plain["undone"].items()},
-            token=plain["token"],
-            only_masks=bool(plain.get("only_masks", False)),
-            damage=None if plain.get("damage") is None else _damage_from_plain(plain["damage"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise SetupError(f"the state's work can't be read ({error!r}): run restore film again") from error
-
-
-def work_of(state: State) -> Work:
-    """The work that was last done for a result, which may have been moved since.  SetupError when it can't be read."""
-    try:
-        return replace(unpack(state.work.read_bytes()), target=state.target)
-    except OSError as error:
-        raise SetupError(f"{state.work}: {error.strerror}: run restore film again") from error
-
-
-def _damage_to_plain(damage: Damage) -> dict[str, Any]:
-    overlays = None if damage.overlays is None else os.fsencode(damage.overlays.absolute())
-    return {**asdict(damage), "overlays": overlays}
-
-
-def _damage_from_plain(plain: dict[str, Any]) -> Damage:
-    planting = plain["planting"]
-    return Damage(
-        Planting(
-            **{
-                **planting,
-                "opacity": tuple(planting["opacity"]),
-                "soft_px": tuple(planting["soft_px"]),
-                "scratches": tuple(Scratch(**one) for one in planting["scratches"]),
-            }
-        ),
-        None if plain["overlays"] is None else Path(os.fsdecode(plain["overlays"])),
-        plain["seed"],
-    )
-
-
-def _settings_to_plain(settings: FilmSettings) -> dict[str, Any]:
-    plain = asdict(settings)
-    del plain["shot"], plain["input_colour"]  # the plan has both
-    return plain
-
-
-def _settings_from_plain(plain: dict[str, Any]) -> FilmSettings:
-    upscale = plain["upscale"]
-    if upscale is not None:
-        upscale = Upscale(
-            **{
-                **upscale,
-                "precision": Precision(upscale["precision"]),
-                "color_fix": ColorFix(upscale["color_fix"]),
-                "pow2": Pow2(upscale["pow2"]),
-            }
-        )
-    return FilmSettings(
-        **{
-            **plain,
-            "upscale": upscale,
-            "grain": FilmGrain(plain["grain"]),
-        }
-    )
+    def _written_facts(self) -> list[object]:
+        """What decides how frames are written; their times and sound are the join's."""
+        if not self.is_video:
+            return [self.written.pictures] if self.written.pictures else []
+        facts: list[object] = [self.written.codec, self.written.quality, self.target.suffix]
+        one = self.written.becoming
+        return facts if one is None else [*facts, asdict(one.form), asdict(one.clip.colour), one.clip.rate]
