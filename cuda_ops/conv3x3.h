@@ -17,18 +17,25 @@
 //                          multiply        .         | chunk 0 | chunk 1 | ...      one barrier a chunk
 //
 //   loaded once, used by all nine taps: a tap is another address in the same slot.
+//
+//   MANY                   a block takes one tile after the other.  Chunks of the next one follow those of this one without
+//                          a gap: while sums are finished and stored, the first of them are under way.
+//
+//                          copy     ... | tile 0, last | tile 1, chunk 0 | tile 1, chunk 1 |         | chunk 2 | ...
+//                          multiply ...                | last but one    | last            | finish  | chunk 0 | ...
 #pragma once
 
-#include "conv_epilogue.h"
+#include "conv_join.h"
 #include "conv_multiply.h"
 
 namespace restore {
 
-template <class E_, int NOUT_, bool MASKED_>
+template <class E_, int NOUT_, bool MASKED_, bool MANY_ = false>
 struct Conv3x3 {
   using Args = ConvArgs;
   using E = E_;
-  static constexpr bool MASKED = MASKED_;
+  static constexpr bool MASKED = MASKED_, MANY = MANY_, SPLITS = MASKED;
+  static_assert(!(MASKED && MANY), "there is room for the validity of one tile");
   // 64 filters, or 32 and what validity needs, leave registers for two rows of sums.
   static constexpr int NOUT = NOUT_, ROWS = NOUT == 64 || (MASKED && NOUT == 32) ? 2 : 4, PAIRS = NOUT / 16, STAGES = 3;
   static constexpr int TH = ROWS * kWarpRows, THREADS = kConvThreads, MIN_BLOCKS = kLargeBlocks;
@@ -104,45 +111,79 @@ struct Conv3x3 {
     weights += B_BYTES;
   }
 
+  // The first tile that there is, from `block` on; of those that this block takes.
+  static RESTORE_DEVICE bool find(const Args& p, int& block, TileAt& at) {
+    if constexpr (MANY) {
+      while (block < p.tiles && !find_tile<TH>(p, block, at)) block += p.blocks;
+      return block < p.tiles;
+    } else {
+      return find_tile<TH>(p, block, at);
+    }
+  }
+
   static RESTORE_DEVICE void run(const Args& p, int block, int thread) {
+    const int part = SPLITS ? block % p.parts : 0;
+    int tile = SPLITS ? block / p.parts : block;
     TileAt at;
-    if (!find_tile<TH>(p, block, at)) return;
+    if (!find(p, tile, at)) return;
     unsigned char* shared = shared_memory();
     uint8_t* known = shared + STAGES * STAGE_BYTES;
     const Patch patch{PATCH_ROWS, PITCH, 1, 3, 0, PITCH};
     const int lane = thread & 31, warp = thread >> 5, warp_row = warp / kWarpColumns, warp_column = warp % kWarpColumns;
     if (MASKED) {
-      stage_validity<TH>(p, at, patch, known, thread);
+      stage_validity<THREADS>(p, at, patch, known, thread);
       barrier();
     }
-    float sums[ROWS][2 * PAIRS][4];
-    RESTORE_UNROLL for (int o = 0; o < ROWS; ++o) RESTORE_UNROLL for (int j = 0; j < 2 * PAIRS; ++j) {
-      RESTORE_UNROLL for (int e = 0; e < 4; ++e) sums[o][j][e] = 0.f;
-    }
+    const int begin = SPLITS ? chunk_at(p, part) : 0, end = SPLITS ? chunk_at(p, part + 1) : p.chunks;
+    const bool second = MASKED && begin >= p.a_chunks;
     Share share;
-    find_share(p, at, p.c.a, p.a_held, known, 0, thread, share);
-    const unsigned char* weights = static_cast<const unsigned char*>(p.c.weights) + thread * 16;
-    weights += int64_t(at.group) * p.chunks * B_BYTES;
+    find_share(p, at, second ? p.c.b : p.c.a, second ? p.b_held : p.a_held, known, second, thread, share);
+    if (SPLITS) share.from += 16 * (second ? begin - p.a_chunks : begin);
+    const auto weights_of = [&p, begin, thread](const TileAt& of) {
+      const unsigned char* weights = static_cast<const unsigned char*>(p.c.weights) + thread * 16;
+      return weights + (int64_t(of.group) * p.chunks + begin) * B_BYTES;
+    };
+    const unsigned char* weights = weights_of(at);
     RESTORE_UNROLL for (int s = 0; s < STAGES - 1; ++s) {
-      if (s < p.chunks) stage(p, at, patch, known, share, weights, shared + s * STAGE_BYTES, s, thread);
+      if (begin + s < end) stage(p, at, patch, known, share, weights, shared + s * STAGE_BYTES, begin + s, thread);
       commit_copies();
     }
     int full = 0;  // where this chunk's slot begins; the one before it is filled next
-    for (int chunk = 0; chunk < p.chunks; ++chunk) {
-      wait_copies<STAGES - 2>();  // this chunk is here,
-      show_copies_to_group_products();
-      barrier();  // for everyone; and everyone has left the slot that is filled next
-      if (chunk + STAGES - 1 < p.chunks) {
-        const int empty = full == 0 ? (STAGES - 1) * STAGE_BYTES : full - STAGE_BYTES;
-        stage(p, at, patch, known, share, weights, shared + empty, chunk + STAGES - 1, thread);
+    for (;;) {
+      float sums[ROWS][2 * PAIRS][4];
+      RESTORE_UNROLL for (int o = 0; o < ROWS; ++o) RESTORE_UNROLL for (int j = 0; j < 2 * PAIRS; ++j) {
+        RESTORE_UNROLL for (int e = 0; e < 4; ++e) sums[o][j][e] = 0.f;
       }
-      commit_copies();
-      const unsigned char* slot = shared + full;
-      multiply_chunk<E, ROWS, NOUT, NOUT == 64 && !MASKED>(
-          sums, Pixels{slot, patch, warp_row * ROWS, warp_column * 16 + (lane & 15), lane >> 4}, slot + A_BYTES, lane);
-      full = full == (STAGES - 1) * STAGE_BYTES ? 0 : full + STAGE_BYTES;
+      TileAt next = at;
+      bool more = false;  // `next` is there, and its chunks are staged
+      for (int chunk = begin; chunk < end; ++chunk) {
+        wait_copies<STAGES - 2>();  // this chunk is here,
+        show_copies_to_group_products();
+        barrier();  // for everyone; and everyone has left the slot that is filled next
+        if (MANY && chunk + STAGES - 1 == end) {
+          tile += p.blocks;
+          more = find(p, tile, next);
+          if (more) find_share(p, next, p.c.a, p.a_held, known, 0, thread, share);
+          weights = weights_of(next);
+        }
+        if (chunk + STAGES - 1 < end || more) {
+          const int empty = full == 0 ? (STAGES - 1) * STAGE_BYTES : full - STAGE_BYTES;
+          stage(p, at, patch, known, share, weights, shared + empty, chunk + STAGES - 1, thread);
+        }
+        commit_copies();
+        const unsigned char* slot = shared + full;
+        multiply_chunk<E, ROWS, NOUT, NOUT == 64 && !MASKED>(
+            sums, Pixels{slot, patch, warp_row * ROWS, warp_column * 16 + (lane & 15), lane >> 4}, slot + A_BYTES, lane);
+        full = full == (STAGES - 1) * STAGE_BYTES ? 0 : full + STAGE_BYTES;
+      }
+      if (!SPLITS || p.parts == 1) {
+        finish<E, ROWS, PAIRS, MASKED>(p, at, patch, known, sums, warp_row, warp_column, lane);
+      } else if (has_pixels<ROWS>(p, at, warp_row, warp_column)) {
+        leave_part<ROWS, PAIRS>(p, tile, part, sums, thread);
+      }
+      if (!more) return;
+      at = next;
     }
-    finish<E, ROWS, PAIRS, MASKED>(p, at, patch, known, sums, warp_row, warp_column, lane);
   }
 };
 

@@ -12,7 +12,7 @@
 //                          from the caches
 #pragma once
 
-#include "conv_epilogue.h"
+#include "conv_join.h"
 
 namespace restore {
 
@@ -22,6 +22,7 @@ struct ConvAny {
   using E = E_;
   static constexpr int NOUT = NOUT_, ROWS = 2, PAIRS = NOUT / 16, STAGES = 2;
   static constexpr int TH = ROWS * kWarpRows, THREADS = kConvThreads, MIN_BLOCKS = kLargeBlocks;
+  static constexpr bool MANY = false, SPLITS = true;
 
   static constexpr int shared_bytes(int kernel, int stride) {
     const int rows = (TH - 1) * stride + kernel, columns = (kBlockColumns - 1) * stride + kernel;
@@ -31,31 +32,33 @@ struct ConvAny {
   static constexpr int MOST_SHARED_BYTES = shared_bytes(7, 2);
 
   static RESTORE_DEVICE void run(const Args& p, int block, int thread) {
+    const int tile = block / p.parts, part = block % p.parts;
     TileAt at;
-    if (!find_tile<TH>(p, block, at)) return;
+    if (!find_tile<TH>(p, tile, at)) return;
     const Conv& c = p.c;
-    const Patch patch = patch_of<TH>(c);
+    const Patch patch = patch_of(c, TH, kBlockColumns);
     const int stage_bytes = patch.slots() * 32, taps = c.kernel * c.kernel;
     unsigned char* shared = shared_memory();
     uint8_t* known = shared + STAGES * stage_bytes;
     const int lane = thread & 31, warp = thread >> 5, warp_row = warp / kWarpColumns, warp_column = warp % kWarpColumns;
-    stage_validity<TH>(p, at, patch, known, thread);
+    stage_validity<THREADS>(p, at, patch, known, thread);
     barrier();
     float sums[ROWS][2 * PAIRS][4];
     RESTORE_UNROLL for (int o = 0; o < ROWS; ++o) RESTORE_UNROLL for (int j = 0; j < 2 * PAIRS; ++j) {
       RESTORE_UNROLL for (int e = 0; e < 4; ++e) sums[o][j][e] = 0.f;
     }
-    stage_chunk(p, at, patch, known, shared, 0, thread);
+    const int begin = chunk_at(p, part), end = chunk_at(p, part + 1);
+    stage_chunk(p, at, patch, known, shared, begin, thread);
     commit_copies();
     const int lane_pixel = lane & 15, lane_half = lane >> 4;
-    for (int chunk = 0; chunk < p.chunks; ++chunk) {
+    for (int chunk = begin; chunk < end; ++chunk) {
       wait_copies<0>();
       barrier();
-      if (chunk + 1 < p.chunks) {
-        stage_chunk(p, at, patch, known, shared + (chunk + 1) % STAGES * stage_bytes, chunk + 1, thread);
+      if (chunk + 1 < end) {
+        stage_chunk(p, at, patch, known, shared + (chunk + 1 - begin) % STAGES * stage_bytes, chunk + 1, thread);
       }
       commit_copies();
-      const unsigned char* a_at = shared + chunk % STAGES * stage_bytes;
+      const unsigned char* a_at = shared + (chunk - begin) % STAGES * stage_bytes;
       const unsigned char* weights = static_cast<const unsigned char*>(c.weights) +
                                      (int64_t(at.group) * p.chunks + chunk) * taps * PAIRS * 512 + lane * 16;
       for (int r = 0; r < c.kernel; ++r) {
@@ -76,7 +79,11 @@ struct ConvAny {
         }
       }
     }
-    finish<E, ROWS, PAIRS, true>(p, at, patch, known, sums, warp_row, warp_column, lane);
+    if (p.parts == 1) {
+      finish<E, ROWS, PAIRS, true>(p, at, patch, known, sums, warp_row, warp_column, lane);
+    } else if (has_pixels<ROWS>(p, at, warp_row, warp_column)) {
+      leave_part<ROWS, PAIRS>(p, tile, part, sums, thread);
+    }
   }
 };
 

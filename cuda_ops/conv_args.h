@@ -59,11 +59,15 @@ struct Conv {
                                          // first row of them at row_begin
   const int32_t* active_count = nullptr;  // one number, on the device: graphs replay with another one
   int active_length = 0;                  // of the list; the count may not be trusted
+  float* room = nullptr;  // conv_room() numbers, aligned to 16: with them k may be split over blocks
+  int resident = 0;       // blocks on each multiprocessor that take one tile after the other; 0: a block a tile
 };
 
 // nullptr, or what is wrong (static text).  E is Half or Bf16.
 const char* conv_half(const Conv& conv, void* stream);
 const char* conv_bf16(const Conv& conv, void* stream);
+// Numbers that `room` should hold; 0: k stays whole, since there are tiles for all multiprocessors of the current device.
+int64_t conv_room(const Conv& conv);
 
 // How the weights of one convolution are laid out for it.
 struct Packing {

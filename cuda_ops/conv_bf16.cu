@@ -4,6 +4,11 @@
 
 namespace restore {
 const char* conv_bf16(const Conv& c, void* stream) { return conv<Bf16>(c, stream); }
+int64_t conv_room(const Conv& c) {
+  int64_t room = 0;
+  conv<Bf16>(c, nullptr, &room);  // the same for either type
+  return room;
+}
 const char* pack_weights(const uint16_t* weight, uint16_t* packed, const Packing& packing, void* stream) {
   return launch_pack(weight, packed, packing, stream);
 }

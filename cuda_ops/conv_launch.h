@@ -30,6 +30,8 @@ inline const char* wrong_with(const Conv& c) {
   if (reinterpret_cast<uintptr_t>(c.weights) % 16 != 0) return "packed weights begin at a multiple of 16 bytes";
   if ((c.active == nullptr) != (c.active_count == nullptr)) return "an active list comes with its count";
   if (c.y.valid != nullptr && c.a.valid == nullptr) return "validity comes of validity";
+  if (reinterpret_cast<uintptr_t>(c.room) % 16 != 0) return "room begins at a multiple of 16 bytes";
+  if (c.resident < 0 || c.resident > 32) return "0 to 32 blocks on a multiprocessor";
   return nullptr;
 }
 
@@ -38,14 +40,59 @@ inline Held held_by(const Source& s, int height) {
   return {begin > 0 ? begin : 0, end < height ? end : height};
 }
 
+// Parts of k, so that a small result has blocks for all multiprocessors; each has some chunks of work at least.
+inline int parts_of(int64_t tiles, int chunks) {
+  constexpr int least_chunks = 4;
+  const int64_t wanted = multiprocessors() / tiles, most = chunks / least_chunks;
+  return int(wanted < 1 || most < 1 ? 1 : wanted < most ? wanted : most);
+}
+
+// With `room`, only says how many numbers Conv::room should hold.
 template <class Kernel>
-const char* launch_conv(ConvArgs p, int shared_bytes, void* stream) {
-  const int64_t blocks = int64_t(p.c.n) * p.blocks_y * p.blocks_x * (kBlockRows / Kernel::TH) * p.groups;
-  return launch<Kernel>(p, blocks, shared_bytes, stream);
+const char* launch_conv(ConvArgs p, int shared_bytes, void* stream, int64_t* room) {
+  const Conv& c = p.c;
+  const int64_t tiles = int64_t(c.n) * p.blocks_y * p.blocks_x * (kBlockRows / Kernel::TH) * p.groups;
+  if constexpr (Kernel::SPLITS) {
+    const int64_t filled = int64_t(c.n) * ((c.row_end - c.row_begin + Kernel::TH - 1) / Kernel::TH) * p.blocks_x * p.groups;
+    const int parts = parts_of(filled < 1 ? 1 : filled, p.chunks);
+    using Sums = Join<typename Kernel::E, Kernel::ROWS, Kernel::NOUT>;
+    if (room != nullptr) *room = parts == 1 ? 0 : tiles * parts * Kernel::TH * kBlockColumns * Kernel::NOUT;
+    if (parts > 1 && c.room != nullptr) {
+      p.parts = parts;
+      if (const char* error = launch<Kernel>(p, tiles * parts, shared_bytes, stream)) return error;
+      return launch<Sums>(p, tiles * Sums::WARPS * Sums::SHARES, Sums::shared_bytes(c.kernel, c.stride), stream);
+    }
+  }
+  if (room != nullptr) return nullptr;
+  if constexpr (Kernel::MANY) {
+    if (tiles > INT32_MAX / 2) return "too many tiles for one launch";
+    const int64_t most = int64_t(c.resident) * multiprocessors();
+    p.tiles = int(tiles), p.blocks = int(tiles < most ? tiles : most);
+    return launch<Kernel>(p, p.blocks, shared_bytes, stream);
+  }
+  return launch<Kernel>(p, tiles, shared_bytes, stream);
+}
+
+template <class E, int NOUT>
+const char* launch_3x3(const ConvArgs& p, bool plain, void* stream, int64_t* room) {
+  using Masked = Conv3x3<E, NOUT, true>;
+  using Plain = Conv3x3<E, NOUT, false>;
+  using Many = Conv3x3<E, NOUT, false, true>;
+  if (!plain) return launch_conv<Masked>(p, Masked::SHARED_BYTES, stream, room);
+  // The first chunks of the next tile follow the last ones of this: it has that many.
+  const bool many = p.c.resident > 0 && p.chunks >= Many::STAGES - 1;
+  return many ? launch_conv<Many>(p, Many::SHARED_BYTES, stream, room)
+              : launch_conv<Plain>(p, Plain::SHARED_BYTES, stream, room);
+}
+
+template <class E, int NOUT>
+const char* launch_any(const ConvArgs& p, void* stream, int64_t* room) {
+  using Kernel = ConvAny<E, NOUT>;
+  return launch_conv<Kernel>(p, Kernel::shared_bytes(p.c.kernel, p.c.stride), stream, room);
 }
 
 template <class E>
-const char* conv(const Conv& c, void* stream) {
+const char* conv(const Conv& c, void* stream, int64_t* room = nullptr) {
   if (const char* wrong = wrong_with(c)) return wrong;
   const Packing packing{c.kernel, c.channels, c.a.channels, c.b.channels, c.stride};
   ConvArgs p{};
@@ -62,21 +109,19 @@ const char* conv(const Conv& c, void* stream) {
   p.y_wide = is_wide(c.y.data, c.y.pixel);
   p.first_wide = is_wide(c.first.data, c.first.pixel) && c.channels % 8 == 0;
   p.second_wide = is_wide(c.second.data, c.second.pixel) && c.channels % 8 == 0;
+  p.parts = 1;
   const bool plain = c.a.valid == nullptr && c.b.channels == 0 && p.a_wide && c.a.channels % 16 == 0;
   if (packing.rows()) {
     switch (packing.group()) {
-      case 16: return plain ? launch_conv<Conv3x3<E, 16, false>>(p, Conv3x3<E, 16, false>::SHARED_BYTES, stream)
-                            : launch_conv<Conv3x3<E, 16, true>>(p, Conv3x3<E, 16, true>::SHARED_BYTES, stream);
-      case 32: return plain ? launch_conv<Conv3x3<E, 32, false>>(p, Conv3x3<E, 32, false>::SHARED_BYTES, stream)
-                            : launch_conv<Conv3x3<E, 32, true>>(p, Conv3x3<E, 32, true>::SHARED_BYTES, stream);
-      default: return plain ? launch_conv<Conv3x3<E, 64, false>>(p, Conv3x3<E, 64, false>::SHARED_BYTES, stream)
-                            : launch_conv<Conv3x3<E, 64, true>>(p, Conv3x3<E, 64, true>::SHARED_BYTES, stream);
+      case 16: return launch_3x3<E, 16>(p, plain, stream, room);
+      case 32: return launch_3x3<E, 32>(p, plain, stream, room);
+      default: return launch_3x3<E, 64>(p, plain, stream, room);
     }
   }
   switch (packing.group()) {
-    case 16: return launch_conv<ConvAny<E, 16>>(p, ConvAny<E, 16>::shared_bytes(c.kernel, c.stride), stream);
-    case 32: return launch_conv<ConvAny<E, 32>>(p, ConvAny<E, 32>::shared_bytes(c.kernel, c.stride), stream);
-    default: return launch_conv<ConvAny<E, 64>>(p, ConvAny<E, 64>::shared_bytes(c.kernel, c.stride), stream);
+    case 16: return launch_any<E, 16>(p, stream, room);
+    case 32: return launch_any<E, 32>(p, stream, room);
+    default: return launch_any<E, 64>(p, stream, room);
   }
 }
 

@@ -23,6 +23,8 @@ struct ConvArgs {
   int groups;            // of output channels
   int blocks_y, blocks_x;
   bool a_wide, b_wide, y_wide, first_wide, second_wide;  // 16 bytes at a time: aligned, and so is every pixel
+  int parts;          // of k: so many blocks share a tile, and conv_join.h adds up
+  int tiles, blocks;  // of all there could be; how many blocks were launched, of kernels that take many
 };
 
 // Output pixels of one block: rows [y0, y0 + TH), columns [x0, x0 + 32).
@@ -61,13 +63,13 @@ struct Patch {
   RESTORE_DEVICE int slot(int row, int column) const { return row * pitch + in_row(column); }
 };
 
-template <int TH>
-RESTORE_DEVICE Patch patch_of(const Conv& c) {
+// Under so many output pixels.
+RESTORE_DEVICE Patch patch_of(const Conv& c, int out_rows, int out_columns) {
   Patch patch;
   patch.stride = c.stride;
   patch.kernel = c.kernel;
-  patch.rows = (TH - 1) * c.stride + c.kernel;
-  patch.columns = (kBlockColumns - 1) * c.stride + c.kernel;
+  patch.rows = (out_rows - 1) * c.stride + c.kernel;
+  patch.columns = (out_columns - 1) * c.stride + c.kernel;
   patch.half = (patch.columns + 1) / 2;
   patch.pitch = c.stride == 2 ? 2 * patch.half : patch.columns;
   return patch;
@@ -108,10 +110,10 @@ RESTORE_DEVICE bool is_known(const Source& s, const Held& held, int n, int y, in
 }
 
 // Which pixels of the patch are known, one byte each: bit 0 in a, bit 1 in b.  Outside the picture: none.
-template <int TH>
+template <int THREADS>
 RESTORE_DEVICE void stage_validity(const ConvArgs& p, const TileAt& at, const Patch& patch, uint8_t* known, int thread) {
   const Conv& c = p.c;
-  for (int i = thread; i < patch.rows * patch.columns; i += kConvThreads) {
+  for (int i = thread; i < patch.rows * patch.columns; i += THREADS) {
     const int row = i / patch.columns, column = i % patch.columns;
     const int y = at.y0 * c.stride - c.padding + row, x = at.x0 * c.stride - c.padding + column;
     int bits = 0;

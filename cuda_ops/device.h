@@ -14,6 +14,7 @@
 #define RESTORE_WGMMA  // compute capability 9.0 alone has these instructions
 #endif
 #define RESTORE_NO_UNROLL _Pragma("unroll 1")
+#define RESTORE_UNROLL_2 _Pragma("unroll 2")
 
 namespace restore {
 

@@ -14,6 +14,17 @@
 
 namespace restore {
 
+// Of the current device; 1 if the runtime doesn't say.
+inline int multiprocessors() {
+  int device = 0, count = 0;
+  if (cudaGetDevice(&device) == cudaSuccess &&
+      cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) == cudaSuccess) {
+    return count;
+  }
+  cudaGetLastError();
+  return 1;
+}
+
 template <class Kernel>
 __global__ void __launch_bounds__(Kernel::THREADS, Kernel::MIN_BLOCKS) start(const __grid_constant__
                                                                              typename Kernel::Args args) {

@@ -159,6 +159,9 @@ void run_on_tensor_cores(Conv& c, const Layer& layer) {
   check_launch(pack_weights(static_cast<const uint16_t*>(plain.const_data_ptr()),
                             static_cast<uint16_t*>(packed.mutable_data_ptr()), packing, stream));
   c.weights = packed.const_data_ptr();
+  const int64_t numbers = conv_room(c);
+  const Tensor room = torch::stable::new_empty(layer.weight, {numbers}, ScalarType::Float);
+  c.room = numbers > 0 ? static_cast<float*>(room.mutable_data_ptr()) : nullptr;
   check_launch(layer.x.x.scalar_type() == ScalarType::Half ? conv_half(c, stream) : conv_bf16(c, stream));
 }
 #endif

@@ -102,8 +102,9 @@ struct Reader {
   }
 };
 
-inline const char* run(const RrdbNetwork& net, const Conv& c, void* stream) {
-  return net.bf16 ? conv_bf16(c, stream) : conv_half(c, stream);
+inline const char* run(const RrdbCall& call, Conv& c, void* stream) {
+  c.resident = call.resident;
+  return call.net.bf16 ? conv_bf16(c, stream) : conv_half(c, stream);
 }
 
 // A 3 x 3 convolution over whole pictures of height x width.
@@ -158,7 +159,7 @@ inline const char* dense_block(const RrdbCall& call, const Plan& plan, Reader& r
       c.row_begin = first > 0 ? first : 0;
       c.row_end = last < plan.height ? last : plan.height;
       if (c.row_begin >= c.row_end) continue;
-      if (const char* error = run(net, c, stream)) return error;
+      if (const char* error = run(call, c, stream)) return error;
     }
   }
   return nullptr;
@@ -199,7 +200,7 @@ inline const char* enlarge_band(const RrdbCall& call, const Plan& plan, Reader r
       c.y = write(tails[i % 2], net.features, rows[i]);
       source = read(tails[i % 2], net.features, net.features, c.width, rows[i]);
     }
-    if (const char* error = run(net, c, stream)) return error;
+    if (const char* error = run(call, c, stream)) return error;
   }
   return nullptr;
 }
@@ -231,7 +232,7 @@ inline const char* forward(const RrdbCall& call, void* stream) {
   reader.next(c, net.features, inputs);
   for (const Target& y : {write(shallow, net.features, all), write(dense[0], net.dense(), all)}) {
     c.y = y;
-    if ((error = run(net, c, stream)) != nullptr) return error;
+    if ((error = run(call, c, stream)) != nullptr) return error;
   }
 
   int a = 0, b = 1;
@@ -248,7 +249,7 @@ inline const char* forward(const RrdbCall& call, void* stream) {
   reader.next(c, net.features, net.features);
   c.first = add(shallow, net.features, all, 1.f);
   c.y = write(trunk, net.features, all);
-  if ((error = run(net, c, stream)) != nullptr) return error;
+  if ((error = run(call, c, stream)) != nullptr) return error;
 
   for (int begin = 0; begin < plan.height; begin += plan.band_rows) {
     const int end = begin + plan.band_rows < plan.height ? begin + plan.band_rows : plan.height;

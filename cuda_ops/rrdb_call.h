@@ -43,6 +43,7 @@ struct RrdbCall {
   int n, height, width;
   int strip_rows;   // of a dense block; 0: whole
   int band_rows;    // of the network's input, for the enlarging layers; 0: as memory suggests
+  int resident;     // of Conv; the result is the same bytes
   void* workspace;  // rrdb_workspace_bytes, aligned to 16
 };
 

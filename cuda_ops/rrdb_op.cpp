@@ -12,12 +12,13 @@ namespace {
 constexpr int64_t kFragments = 2;  // restore/ops/rrdb_layout.py: Layout.FRAGMENTS
 
 Tensor rrdb_on_cuda(const Tensor& image, const Tensor& weights, const Tensor& singles, std::vector<int64_t> shape,
-                    int64_t layout, int64_t strip_rows) {
+                    int64_t layout, int64_t strip_rows, int64_t resident) {
   STD_TORCH_CHECK(layout == kFragments, "the kernels read weights packed as fragments");
   STD_TORCH_CHECK(shape.size() == 6, "shape must be (blocks, features, growth, doublings, fold, channels)");
   for (const int64_t size : shape) STD_TORCH_CHECK(size >= 0 && size < 4096, "a network of impossible size");
   STD_TORCH_CHECK(shape[4] <= 16 && shape[5] <= 64, "a network of impossible size");
   STD_TORCH_CHECK(strip_rows >= 0 && strip_rows <= INT32_MAX, "strip_rows must be 0 or more");
+  STD_TORCH_CHECK(resident >= 0 && resident <= 32, "resident must be 0 to 32 blocks on a multiprocessor");
   STD_TORCH_CHECK(shape[1] > 0 && shape[2] > 0 && shape[3] <= 4 && shape[4] > 0 && shape[5] > 0, "an empty network");
   STD_TORCH_CHECK(image.dim() == 4 && image.scalar_type() == ScalarType::Float, "image must be (N, C, H, W) float32");
   STD_TORCH_CHECK(weights.scalar_type() == ScalarType::Half || weights.scalar_type() == ScalarType::BFloat16,
@@ -49,6 +50,7 @@ Tensor rrdb_on_cuda(const Tensor& image, const Tensor& weights, const Tensor& si
   call.image = static_cast<const float*>(planes.const_data_ptr());
   call.y = static_cast<float*>(y.mutable_data_ptr());
   call.n = int(n), call.height = int(height), call.width = int(width), call.strip_rows = int(strip_rows);
+  call.resident = int(resident);
   const std::array<int64_t, 1> bytes{rrdb_workspace_bytes(call)};
   const Tensor workspace = torch::stable::empty({bytes.data(), bytes.size()}, ScalarType::Byte, std::nullopt,
                                                 image.device(), std::nullopt, std::nullopt);

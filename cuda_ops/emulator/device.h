@@ -6,6 +6,7 @@
 #define RESTORE_DEVICE inline
 #define RESTORE_UNROLL
 #define RESTORE_NO_UNROLL
+#define RESTORE_UNROLL_2
 
 namespace restore {
 
@@ -155,6 +156,9 @@ inline void group_multiply_add(float (&d)[NOUT / 8][4], const uint32_t (&a)[4], 
   }
 }
 #endif
+
+// Of the device that is emulated: what depends on it can be tested for any number.
+inline int multiprocessors() { return emulator::multiprocessors; }
 
 // launch.h's launch: all blocks, one after the other.
 template <class Kernel>

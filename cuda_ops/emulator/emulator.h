@@ -85,6 +85,7 @@ inline Block* block = nullptr;
 inline Counts counts;
 inline std::string first_error;
 inline unsigned seed = 0;
+inline int multiprocessors = 1;
 
 inline Thread& self() { return block->threads[block->current]; }
 

@@ -14,6 +14,11 @@ const char* conv_bf16(const Conv& c, void* stream) { return conv<Bf16>(c, stream
 const char* pack_weights(const uint16_t* weight, uint16_t* packed, const Packing& packing, void* stream) {
   return launch_pack(weight, packed, packing, stream);
 }
+int64_t conv_room(const Conv& c) {
+  int64_t room = 0;
+  conv<Bf16>(c, nullptr, &room);  // the same for either type
+  return room;
+}
 int64_t rrdb_workspace_bytes(const RrdbCall& call) { return rrdb_detail::Plan(call).bytes(); }
 const char* rrdb_forward(const RrdbCall& call, void* stream) { return rrdb_detail::forward(call, stream); }
 }  // namespace restore
@@ -36,6 +41,8 @@ const char* emulate_pack(const uint16_t* weight, uint16_t* packed, const Packing
 }
 int64_t packed_elements(const Packing* packing) { return packing->elements(); }
 const char* emulate_conv(const Conv* c, int bf16) { return bf16 ? conv_bf16(*c, nullptr) : conv_half(*c, nullptr); }
+void emulator_set_multiprocessors(int count) { emulator::multiprocessors = count; }
+int64_t conv_room_numbers(const Conv* c) { return conv_room(*c); }
 int size_of_conv() { return sizeof(Conv); }
 int size_of_rrdb_call() { return sizeof(RrdbCall); }
 int64_t rrdb_workspace(const RrdbCall* call) { return rrdb_workspace_bytes(*call); }

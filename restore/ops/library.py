@@ -18,7 +18,7 @@ import torch
 
 import restore
 
-INTERFACE = 3
+INTERFACE = 4
 """Raised with every change of a schema in this package: the library's file name carries it, so that an old one is never
 loaded.  CMakeLists.txt reads this line."""
 
@@ -86,11 +86,14 @@ LIBRARY = _load()
 
 
 def kernels_run_on(device: torch.device) -> bool:
-    """The compiled CUDA kernels serve this device.
+    """The compiled CUDA kernels serve this device."""
+    return device.type == "cuda" and _serve(_index_of(device))
 
-    torch.compile can't look into that: what it compiles calls the op, and where no kernel is registered the reference.
-    """
-    return device.type == "cuda" and (torch.compiler.is_compiling() or not _why_not_on(_index_of(device)))
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _serve(index: int) -> bool:
+    """torch.compile doesn't look in here: it asks once, while it compiles, and builds the answer in."""
+    return not _why_not_on(index)
 
 
 def _index_of(device: torch.device) -> int:
@@ -108,6 +111,8 @@ def _why_not_on(index: int) -> str:
         return LIBRARY.why_not
     if "cuda" not in LIBRARY.facts:
         return "no CUDA compiler at install"
+    if not torch.cuda.is_available():
+        return "torch finds no CUDA device"
     with torch.cuda.device(index):
         major, minor = torch.cuda.get_device_capability()
         if (major, minor) < OLDEST_CUDA:

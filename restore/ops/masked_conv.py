@@ -17,6 +17,11 @@ _TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _STORED = (torch.float16, torch.bfloat16)
 """Types of the tensor-core kernels."""
 _LARGEST_KERNEL = 7
+_TILE_FILTERS, _CHUNK = 64, 16
+"""Packed weights come in such groups of filters and input channels."""
+_SPLIT_PX, _ROOM_BYTES = 1 << 16, 1 << 25
+"""Results of more pixels have tiles for all multiprocessors of a GPU (up to 256); for smaller ones kernels may leave
+sums of parts of a window in memory (cuda_ops/conv_join.h), in room of at most that size."""
 
 _COMMON = (
     "Tensor weight, Tensor? bias, int stride, int padding, Tensor? skip, Tensor? skip_valid, bool doubled, float slope"
@@ -80,8 +85,8 @@ def masked_conv2d(
     arguments = (x, valid, weight, bias, stride, padding, skip, skip_valid, doubled, slope)
     if x.is_cuda and not kernels_run_on(x.device):
         return masked_conv2d_reference(*arguments)
-    if x.is_cuda and x.dtype in _STORED and not torch.compiler.is_compiling():
-        reserve(x.device, x.element_size() * prod(out_shape(x, weight, stride, padding, doubled)))
+    if x.is_cuda and not torch.compiler.is_compiling():
+        reserve(x.device, *taken_bytes(x, weight, stride, padding, doubled))
     result: tuple[Tensor, Tensor] = torch.ops.restore.masked_conv2d(*arguments)
     return result
 
@@ -141,11 +146,30 @@ def masked_conv2d_into(
         *(y, valid_out, at_channel, x, valid, weight, bias, stride, padding, skip, skip_valid, doubled, slope),
         *(first, first_factor, second, second_factor, blocks, count),
     )
-    square = weight.shape[2] == weight.shape[3] <= _LARGEST_KERNEL and stride <= 2 and padding <= weight.shape[2]
-    if x.is_cuda and not (kernels_run_on(x.device) and x.dtype in _STORED and square):
+    if x.is_cuda and not (kernels_run_on(x.device) and _suits_tensor_cores(x, weight, stride, padding)):
         into_reference(*arguments)
-    else:
-        torch.ops.restore.masked_conv2d_into(*arguments)
+        return
+    if x.is_cuda and not torch.compiler.is_compiling():
+        reserve(x.device, *taken_bytes(x, weight, stride, padding, doubled)[1:])
+    torch.ops.restore.masked_conv2d_into(*arguments)
+
+
+def _suits_tensor_cores(x: Tensor, weight: Tensor, stride: int, padding: int) -> bool:
+    square = weight.shape[2] == weight.shape[3] <= _LARGEST_KERNEL and stride <= 2 and padding <= weight.shape[2]
+    return x.dtype in _STORED and square
+
+
+def taken_bytes(x: Tensor, weight: Tensor, stride: int, padding: int, doubled: bool) -> tuple[int, ...]:
+    """Of each block of memory that the compiled library takes for a call on CUDA, at most; the result's first."""
+    shape = out_shape(x, weight, stride, padding, doubled)
+    y = x.element_size() * prod(shape)
+    filters, channels, kernel_h, kernel_w = weight.shape
+    if not _suits_tensor_cores(x, weight, stride, padding):
+        pixels = x.shape[0] * x.shape[2] * x.shape[3] * (4 if doubled else 1)
+        return y, x.element_size() * channels * pixels  # both sources beside each other, with zeros in their holes
+    padded = (-(-filters // _TILE_FILTERS) * _TILE_FILTERS) * (channels + 2 * (_CHUNK - 1))
+    few_pixels = shape[0] * shape[2] * shape[3] <= _SPLIT_PX
+    return y, x.element_size() * padded * kernel_h * kernel_w, _ROOM_BYTES if few_pixels else 0
 
 
 def _check(

@@ -50,6 +50,9 @@ BAND_PX = 1 << 15
 STRIP_ROWS = 0
 """Rows of a dense block that the CUDA kernels finish before the next ones, so that its features stay in the L2 cache;
 0: all.  The result is the same bytes."""
+RESIDENT = 0
+"""Blocks that each multiprocessor keeps, which take one tile after the other; 0: a block for each tile.  The result is
+the same bytes.  Two have room there on compute capability 9.0 and 10, else one."""
 
 
 def _layout_on_cpu(dtype: torch.dtype) -> Layout:
@@ -66,7 +69,8 @@ def _choice_on_cpu() -> str:
 
 
 _NAME = declare(
-    "rrdb_forward(Tensor image, Tensor weights, Tensor singles, int[] shape, int layout, int strip_rows) -> Tensor",
+    "rrdb_forward(Tensor image, Tensor weights, Tensor singles, int[] shape, int layout, int strip_rows, int resident)"
+    " -> Tensor",
     on_cuda="tensor cores in fp16 and bf16; no copies between layers",
     choice_on_cpu=_choice_on_cpu,
 )
@@ -84,7 +88,9 @@ def pack_rrdb(state: Mapping[str, Tensor], shape: RrdbShape, device: str, dtype:
     return pack(state, shape, layout, dtype, place)
 
 
-def rrdb_forward(image: Tensor, network: PackedRrdb, *, strip_rows: int = STRIP_ROWS) -> Tensor:
+def rrdb_forward(
+    image: Tensor, network: PackedRrdb, *, strip_rows: int = STRIP_ROWS, resident: int = RESIDENT
+) -> Tensor:
     """(N, C, H, W) float32 in [0, 1] -> (N, C, scale*H, scale*W) float32 in channels_last memory, not clamped.
 
     H and W are multiples of `fold`.  Features are stored in the type of the packed weights, sums are fp32.
@@ -95,7 +101,15 @@ def rrdb_forward(image: Tensor, network: PackedRrdb, *, strip_rows: int = STRIP_
         raise ValueError(
             f"an image must be (N, {shape.channels}, H, W) float32, got {tuple(image.shape)} {image.dtype}"
         )
-    arguments = (image, network.weights, network.singles, list(astuple(shape)), int(network.layout), strip_rows)
+    arguments = (
+        image,
+        network.weights,
+        network.singles,
+        list(astuple(shape)),
+        int(network.layout),
+        strip_rows,
+        resident,
+    )
     if image.is_cuda and network.layout is not Layout.FRAGMENTS:
         return reference(*arguments)
     if image.is_cuda and not torch.compiler.is_compiling():
@@ -120,10 +134,16 @@ def _bytes_function() -> Callable[..., int]:
 
 
 def reference(
-    image: Tensor, weights: Tensor, singles: Tensor, shape: list[int], layout: int, strip_rows: int
+    image: Tensor,
+    weights: Tensor,
+    singles: Tensor,
+    shape: list[int],
+    layout: int,
+    strip_rows: int = STRIP_ROWS,
+    resident: int = RESIDENT,
 ) -> Tensor:
     """`rrdb_forward` in torch's own operators."""
-    del strip_rows  # changes when, not what
+    del strip_rows, resident  # they change when, not what
     with torch.inference_mode():
         y = _Forward(weights, singles, RrdbShape(*shape), Layout(layout))(image)
         return y.contiguous(memory_format=torch.channels_last)
@@ -245,8 +265,16 @@ def even_parts(length: int, most: int) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def _fake(image: Tensor, weights: Tensor, singles: Tensor, shape: list[int], layout: int, strip_rows: int) -> Tensor:
-    del weights, singles, layout, strip_rows
+def _fake(
+    image: Tensor,
+    weights: Tensor,
+    singles: Tensor,
+    shape: list[int],
+    layout: int,
+    strip_rows: int,
+    resident: int,
+) -> Tensor:
+    del weights, singles, layout, strip_rows, resident
     structure = RrdbShape(*shape)
     n, _, height, width = image.shape
     size = (n, structure.channels, height * structure.scale, width * structure.scale)

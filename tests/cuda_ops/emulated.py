@@ -54,6 +54,7 @@ class Conv(ctypes.Structure):
         ("first", Residual), ("second", Residual), ("y", Target),
         *((name, ctypes.c_int) for name in ("out_height", "out_width", "channels", "row_begin", "row_end")),
         ("active", ctypes.c_void_p), ("active_count", ctypes.c_void_p), ("active_length", ctypes.c_int),
+        ("room", ctypes.c_void_p), ("resident", ctypes.c_int),
     )  # fmt: skip
 
 
@@ -62,7 +63,7 @@ class RrdbCall(ctypes.Structure):
         *((name, ctypes.c_int) for name in ("blocks", "features", "growth", "doublings", "fold", "channels")),
         ("weights", ctypes.c_void_p), ("biases", ctypes.c_void_p), ("bf16", ctypes.c_bool),
         ("image", ctypes.c_void_p), ("y", ctypes.c_void_p),
-        *((name, ctypes.c_int) for name in ("n", "height", "width", "strip_rows", "band_rows")),
+        *((name, ctypes.c_int) for name in ("n", "height", "width", "strip_rows", "band_rows", "resident")),
         ("workspace", ctypes.c_void_p),
     )  # fmt: skip
 
@@ -131,6 +132,7 @@ class Emulator:
                 getattr(self.library, name).restype = ctypes.c_char_p
         self.library.packed_elements.restype = ctypes.c_int64
         self.library.rrdb_workspace.restype = ctypes.c_int64
+        self.library.conv_room_numbers.restype = ctypes.c_int64
         assert self.library.size_of_conv() == ctypes.sizeof(Conv), "the structure in this file is out of date"
         assert self.library.size_of_rrdb_call() == ctypes.sizeof(RrdbCall), "the structure here is out of date"
 
@@ -152,7 +154,22 @@ class Emulator:
         self.call(self.library.emulate_pack, *places, ctypes.byref(packing)).assert_clean()
         return packed
 
-    def rrdb(self, image: Tensor, network: PackedRrdb, strip_rows: int = 0, band_rows: int = 0) -> tuple[Tensor, Run]:
+    def room_bytes(self, x: Tensor, weight: Tensor, stride: int, multiprocessors: int) -> int:
+        """For sums of parts, of one convolution over x (N, C, H, W) with `same` padding and holes."""
+        n, channels, height, width = x.shape
+        padding = weight.shape[2] // 2
+        c = Conv(Source(16, 16, Rows(0, height), channels, channels, width, False))
+        c.n, c.height, c.width, c.kernel, c.stride, c.padding = n, height, width, weight.shape[2], stride, padding
+        c.out_height, c.out_width = ((s + 2 * padding - c.kernel) // stride + 1 for s in (height, width))
+        c.row_end, c.channels, c.weights = c.out_height, len(weight), 16
+        self.library.emulator_set_multiprocessors(multiprocessors)
+        numbers = int(self.library.conv_room_numbers(ctypes.byref(c)))
+        self.library.emulator_set_multiprocessors(1)
+        return 4 * numbers
+
+    def rrdb(
+        self, image: Tensor, network: PackedRrdb, strip_rows: int = 0, band_rows: int = 0, resident: int = 0
+    ) -> tuple[Tensor, Run]:
         """What the library's rrdb_forward does on a GPU; memory that nothing wrote is NaN."""
         shape, (n, _, height, width) = network.shape, image.shape
         dense = image.contiguous()
@@ -161,6 +178,7 @@ class Emulator:
         call.bf16 = network.weights.dtype == torch.bfloat16
         call.image, call.y = dense.data_ptr(), y.data_ptr()
         call.n, call.height, call.width, call.strip_rows, call.band_rows = n, height, width, strip_rows, band_rows
+        call.resident = resident
         workspace = torch.full((self.library.rrdb_workspace(ctypes.byref(call)),), 0xFF, dtype=torch.uint8)
         call.workspace = workspace.data_ptr()
         run = self.call(self.library.emulate_rrdb, ctypes.byref(call))
@@ -192,6 +210,9 @@ class Case:
     """Elements of the target beside the result that nothing may touch."""
     before: int = 16
     """Of them, in front."""
+    multiprocessors: int = 1
+    """Of the device that is emulated; with 1, k is never split over blocks."""
+    resident: int = 0
 
     def size(self) -> tuple[int, int, int, int]:
         n, h, w, _ = self.x.shape
@@ -206,6 +227,8 @@ class Case:
 
 
 GUARD = 5.0
+GUARD_NUMBERS = 64
+"""After the room for sums of parts, all NaN."""
 
 
 def convolve(emulator: Emulator, case: Case, seed: int = 0) -> tuple[Tensor, Tensor | None, Run]:
@@ -239,7 +262,13 @@ def convolve(emulator: Emulator, case: Case, seed: int = 0) -> tuple[Tensor, Ten
     count = torch.tensor([case.active_count], dtype=torch.int32)
     if case.active is not None:
         c.active, c.active_count, c.active_length = case.active.data_ptr(), count.data_ptr(), len(case.active)
+    c.resident = case.resident
+    emulator.library.emulator_set_multiprocessors(case.multiprocessors)
+    room = torch.full((emulator.library.conv_room_numbers(ctypes.byref(c)) + GUARD_NUMBERS,), torch.nan)
+    c.room = room.data_ptr() if len(room) > GUARD_NUMBERS else None
     run = emulator.call(emulator.library.emulate_conv, ctypes.byref(c), int(case.x.dtype == torch.bfloat16), seed=seed)
+    emulator.library.emulator_set_multiprocessors(1)
+    assert room[-GUARD_NUMBERS:].isnan().all(), "more sums were left than there is room for"
     return y, valid, run
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
+import itertools
 
 import pytest
 import torch
-from emulated import GUARD, Case, Emulator, convolve, expected
+from emulated import GUARD, Case, Emulator, Packing, convolve, expected
 from torch import Tensor
+
+from restore.ops import masked_conv
 
 NAN = float("nan")
 BOUND = {torch.float16: 5e-4, torch.bfloat16: 4e-3}
@@ -249,3 +253,154 @@ def test_what_cannot_be_done_is_refused_before_anything_is_written(emulator: Emu
     ):
         with pytest.raises(ValueError, match=complaint):
             convolve(emulator, dataclasses.replace(layer, **change))
+
+
+def check_split(emulator: Emulator, layer: Case, parts: int, seed: int = 0) -> Tensor:
+    """`layer` on a device whose multiprocessors want k in `parts` at least: right, and in so many parts."""
+    split = dataclasses.replace(layer, multiprocessors=99)
+    y, _, run = convolve(emulator, split, seed)
+    check(emulator, split, seed + 1)
+    _, _, whole = convolve(emulator, layer)
+    assert run.counts["products"] == whole.counts["products"]
+    joining = run.counts["blocks"] - parts * whole.counts["blocks"]
+    assert joining > 0, "k was not split"
+    assert joining % 8 == 0, "k was split into another number of parts"
+    return y
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "channels", "filters", "parts"),
+    [
+        ((1, 9, 37), 3, 1, 150, 16, 2),  # 10 chunks, the last one partly there
+        ((1, 5, 9), 3, 1, 200, 72, 3),  # 13 chunks in uneven parts, two groups of filters
+        ((2, 5, 9), 3, 2, 130, 20, 2),
+        ((1, 5, 9), 5, 2, 128, 3, 2),
+        ((1, 5, 20), 1, 1, 160, 40, 2),
+    ],
+)
+def test_k_is_split_over_blocks_where_tiles_are_few(
+    emulator: Emulator, size: tuple[int, int, int], kernel: int, stride: int, channels: int, filters: int, parts: int
+) -> None:
+    layer = case(size, kernel=kernel, channels=channels, filters=filters, masked=True)
+    layer.stride = stride
+    check_split(emulator, layer, parts)
+
+
+def test_k_is_split_without_validity(emulator: Emulator) -> None:
+    check_split(emulator, case((1, 5, 9), channels=130, filters=32), 2)
+    check_split(emulator, case((1, 5, 9), kernel=1, channels=128, filters=16), 2)
+
+
+def test_k_stays_whole_where_there_are_tiles_for_all_multiprocessors(emulator: Emulator) -> None:
+    layer = case((1, 9, 37), channels=130, filters=16, masked=True)  # two tiles
+    dense = case((1, 9, 37), channels=128, filters=16)  # what networks for large pictures are made of
+    for one, multiprocessors in ((layer, 3), (dense, 99)):
+        y, _, run = convolve(emulator, dataclasses.replace(one, multiprocessors=multiprocessors))
+        whole, _, run_whole = convolve(emulator, one)
+        assert run.counts == run_whole.counts
+        assert torch.equal(y, whole)
+
+
+def wide_decoder(channels: tuple[int, int] = (96, 112), filters: int = 40, dtype: torch.dtype = torch.float16) -> Case:
+    """A layer deep in a U-Net: few pixels, many channels in two sources."""
+    g = numbers(8)
+    layer = case((1, 4, 4), channels=channels[0], filters=filters, masked=True, dtype=dtype)
+    skip_valid = holes(g, 1, 8, 8)
+    skip_valid[:, :, 4:] = 1
+    layer.skip = under(torch.randn(1, 8, 8, channels[1], generator=g).to(dtype), skip_valid)
+    layer.skip_valid, layer.doubled = skip_valid, True
+    layer.weight = torch.randn(filters, sum(channels), 3, 3, generator=g) / (sum(channels) * 9) ** 0.5
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("channels", "parts"),
+    [
+        ((96, 112), 3),  # chunks 0 to 3, 4 to 7 (two of either source), 8 to 12
+        ((64, 64), 2),  # a part for each source
+        ((61, 61), 2),  # the same, copied number by number
+        ((32, 96), 2),  # the second part begins within the second source
+    ],
+)
+def test_parts_begin_in_either_source(emulator: Emulator, channels: tuple[int, int], parts: int) -> None:
+    check_split(emulator, wide_decoder(channels), parts)
+
+
+def test_parts_of_other_kernels_begin_in_either_source(emulator: Emulator) -> None:
+    layer = wide_decoder((64, 80), filters=16)
+    layer.weight = torch.randn(16, 144, 5, 5, generator=numbers(9)) / 60
+    layer.padding = 2
+    check_split(emulator, layer, 2)
+
+
+def test_parts_are_added_in_the_same_order_whatever_runs_first(emulator: Emulator) -> None:
+    layer = wide_decoder(dtype=torch.bfloat16)
+    y, _, _ = convolve(emulator, dataclasses.replace(layer, multiprocessors=99), seed=5)
+    assert torch.equal(check_split(emulator, layer, 3, seed=1), y)
+
+
+def test_parts_of_listed_blocks_residuals_and_rows(emulator: Emulator) -> None:
+    layer = case((1, 20, 40), filters=32, channels=136, masked=True)
+    layer.residuals = [(torch.randn(1, 20, 40, 40, generator=numbers(10)).half(), f) for f in (0.2, 0.5)]
+    exact, _ = expected(layer)
+    split = dataclasses.replace(layer, multiprocessors=200)
+    listed = torch.tensor([1, 2, -1, 1 << 30, 0], dtype=torch.int32)  # of 2 x 2; the last isn't counted
+    y, _, run = convolve(emulator, dataclasses.replace(split, active=listed, active_count=4))
+    run.assert_clean()
+    done = torch.zeros(1, 20, 40, dtype=torch.bool)
+    done[:, :16, 32:] = done[:, 16:, :32] = True
+    inner = y[..., 16:48].double()
+    assert (inner[done] - exact[done]).norm() <= BOUND[torch.float16] * exact[done].norm()
+    assert (inner[~done] == GUARD).all()
+    y, _, run = convolve(emulator, dataclasses.replace(split, rows=(5, 14)))
+    run.assert_clean()
+    assert (y[:, 5:14, :, 16:48].double() - exact[:, 5:14]).norm() <= BOUND[torch.float16] * exact[:, 5:14].norm()
+    assert (y[:, :5] == GUARD).all()
+    assert (y[:, 14:] == GUARD).all()
+
+
+def test_python_knows_beforehand_how_much_memory_a_call_takes(emulator: Emulator) -> None:
+    asked = 0
+    for n, height, width, channels, filters, kernel, stride in itertools.product(
+        (1, 3), (1, 9, 64, 200), (4, 33, 250), (3, 136, 1000), (3, 20, 100, 512), (3, 5), (1, 2)
+    ):
+        x = torch.empty(n, channels, height, width, dtype=torch.float16, device="meta")
+        weight = torch.empty(filters, channels, kernel, kernel, dtype=torch.float16, device="meta")
+        _, packed, room = masked_conv.taken_bytes(x, weight, stride, kernel // 2, False)
+        packing = Packing(kernel, filters, channels // 2, channels - channels // 2, stride)
+        assert 2 * emulator.library.packed_elements(ctypes.byref(packing)) <= packed
+        for multiprocessors in (20, 132, 256):
+            wanted = emulator.room_bytes(x, weight, stride, multiprocessors)
+            assert wanted <= room
+            asked += wanted > 0
+    assert asked > 100
+
+
+@pytest.mark.parametrize(("filters", "channels"), [(16, 32), (32, 48), (64, 64)])
+def test_blocks_that_take_many_tiles_give_the_same_bytes(emulator: Emulator, filters: int, channels: int) -> None:
+    layer = case((1, 20, 70), filters=filters, channels=channels)
+    layer.residuals = [(torch.randn(1, 20, 70, filters, generator=numbers(1)).half(), 0.2)]
+    one, _, run_one = convolve(emulator, layer)
+    y, _, run = convolve(emulator, dataclasses.replace(layer, multiprocessors=2, resident=2), seed=1)
+    run.assert_clean()
+    assert torch.equal(y, one)
+    assert run.counts["blocks"] == 4 < run_one.counts["blocks"]
+    assert run.counts["products"] == run_one.counts["products"]
+
+
+def test_blocks_that_take_many_tiles_keep_to_lists_and_rows(emulator: Emulator) -> None:
+    layer = case((1, 40, 70), filters=32, channels=32)
+    listed = torch.tensor([1, -1, 5, 8, 1 << 30, 0], dtype=torch.int32)
+    for change in ({"active": listed, "active_count": 5}, {"rows": (7, 29)}):
+        one = dataclasses.replace(layer, **change)
+        y, _, run = convolve(emulator, dataclasses.replace(one, resident=1, multiprocessors=2))
+        run.assert_clean()
+        assert torch.equal(y, convolve(emulator, one)[0])
+
+
+def test_a_layer_of_one_chunk_has_a_block_for_each_tile(emulator: Emulator) -> None:
+    layer = case((1, 17, 33), filters=32, channels=16)
+    one, _, run_one = convolve(emulator, layer)
+    y, _, run = convolve(emulator, dataclasses.replace(layer, resident=2))
+    assert run.counts == run_one.counts
+    assert torch.equal(y, one)

@@ -146,20 +146,24 @@ def test_convolutions_are_tensor_core_products_and_touch_no_local_memory(
     for body in functions:
         name = body.split("\n", 1)[0].strip()
         assert not re.search(r"\b(LDL|STL)\b", body), f"{name} uses local memory"
-        if found := re.search(r"(Conv3x3|ConvAny).*?Li(\d+)E(?:Lb([01]))?", name):
-            kind, filters, masked = found[1], int(found[2]), found[3]
+        if found := re.search(r"(Conv3x3|ConvAny).*?Li(\d+)E(?:Lb([01])ELb([01])E)?", name):
+            kind, filters, masked = found[1], int(found[2]), (found[3], found[4])
             counted = product if kind == "Conv3x3" else "HMMA.16816"
             products[kind, filters, masked] = len(re.findall(rf"\b{re.escape(counted)}\.\S*F32", body))
     # A warp's share of a chunk for one column of taps: 3 taps, ROWS rows, 2 products for each 16 filters; of four warps
     # together, all filters at once.  Where pixels are loaded ahead, the three columns stand one after the other.
-    rows = {(16, "0"): 4, (16, "1"): 4, (32, "0"): 4, (32, "1"): 2, (64, "0"): 2, (64, "1"): 2}
+    # Plain, with blocks that take many tiles, with validity.
+    plain, many, valid = ("0", "0"), ("0", "1"), ("1", "0")
+    rows = {(n, plain): count for n, count in ((16, 4), (32, 4), (64, 2))}
+    rows |= {(n, many): count for (n, _), count in rows.items()}
+    rows |= {(16, valid): 4, (32, valid): 2, (64, valid): 2}
     together = product == "HGMMA"
     expected = {(n, masked): 3 * count * (1 if together else n // 8) for (n, masked), count in rows.items()}
     if together:
-        expected[64, "0"] *= 3
+        expected[64, plain] *= 3
+        expected[64, many] *= 3
     tuned = {(n, masked): count for (kind, n, masked), count in products.items() if kind == "Conv3x3"}
     assert tuned == expected
-    assert sum(kind == "Conv3x3" for kind, _, _ in products) == 6
     for (kind, filters, _), count in products.items():
         if kind == "ConvAny":  # one tap, 2 rows; the compiler may unroll the loop over taps
             assert count > 0

@@ -15,6 +15,7 @@ CUDA_OPS = Path(__file__).resolve().parents[2] / "cuda_ops"
 SOURCES = ("masked_conv2d_op.cpp", "rrdb_op.cpp", "tiles_op.cpp", "masked_conv2d_cpu.cpp", "emulator/library.cpp")
 
 PROGRAM = """
+import ctypes
 import dataclasses
 import torch
 from restore import ops
@@ -45,6 +46,17 @@ args = wide(x, valid, weight, bias), (1, 1), wide(skip, skip_valid), (True, 0.2)
 exact, known = reference.masked_conv2d_reference(*(a for part in args for a in part))
 close(y, exact)
 assert torch.equal(seen, known) and y.is_contiguous(memory_format=LAST)
+
+# The same with k split over blocks, as on a device of many multiprocessors.
+multiprocessors = ctypes.CDLL(str(ops.LIBRARY.path)).emulator_set_multiprocessors
+deep, deep_valid = torch.randn(1, 136, 5, 6).half(), torch.rand(1, 1, 5, 6) > 0.4
+w = torch.randn(20, 136, 3, 3).half() / 35
+whole, seen = ops.masked_conv2d(deep, deep_valid, w, bias, padding=1)
+multiprocessors(99)
+parts, also = ops.masked_conv2d(deep, deep_valid, w, bias, padding=1)
+multiprocessors(1)
+close(parts, whole)
+assert torch.equal(seen, also) and not torch.equal(parts, whole)
 
 # Stride, another kernel, memory in another order, bf16.
 for dtype, bound in ((torch.float16, 1e-3), (torch.bfloat16, 8e-3)):
@@ -104,7 +116,8 @@ for name, outputs, inputs in shape.convolutions():
     state[f"{name}.bias"] = 0.1 * torch.randn(outputs)
 image = torch.rand(2, 3, 18, 26)
 cpu = torch.device("cpu")
-y = ops.rrdb_forward(image, rrdb.pack(state, shape, rrdb.Layout.FRAGMENTS, torch.float16, cpu), strip_rows=4)
+packed = rrdb.pack(state, shape, rrdb.Layout.FRAGMENTS, torch.float16, cpu)
+y = ops.rrdb_forward(image, packed, strip_rows=4, resident=1)
 flat = rrdb.pack(state, shape, rrdb.Layout.FLAT, torch.float32, cpu)
 close(y, rrdb.reference(image, flat.weights, flat.singles, list(dataclasses.astuple(shape)), int(flat.layout), 0), 2e-3)
 # What Python sees to beforehand is what the library then takes: the folded image, features, dense buffers, two tails.

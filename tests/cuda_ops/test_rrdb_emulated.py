@@ -66,6 +66,15 @@ def test_strips_and_bands_change_no_byte(emulator: Emulator, strip_rows: int, ba
     assert torch.equal(parts, whole)
 
 
+def test_blocks_that_take_many_tiles_change_no_byte(emulator: Emulator) -> None:
+    shape = RrdbShape(1, 32, 16, 1, 1, 3)
+    network, image = packed(random_state(shape), shape, torch.float16), torch.rand(1, 3, 19, 34)
+    one, _ = emulator.rrdb(image, network)
+    many, run = emulator.rrdb(image, network, resident=1)
+    run.assert_clean()
+    assert torch.equal(many, one)
+
+
 @pytest.fixture(scope="module")
 def x4plus() -> dict[str, Tensor]:
     """The real 23-block network, canonical names -> fp32 tensors."""
