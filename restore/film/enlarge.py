@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from restore.film.grain import GrainCurve, grain_curve
 from restore.film.native import Native, Working, resized
 from restore.film.netfill import film_traits, image_of
 from restore.film.regrain import regrained
 from restore.film.settings import FilmGrain, FilmSettings
 from restore.film.tones import Tones
-from restore.film.working import Frame
+from restore.film.working import Frame, to_float
 from restore.image import Document
 
 if TYPE_CHECKING:
@@ -40,21 +41,23 @@ class Enlarger:
         self._upscaler: Upscaler | None = None
         self._last: tuple[Working, Working] | None = None
 
-    def __call__(self, native: Native, working: Working, number: int) -> Native:
+    def __call__(self, native: Native, working: Working, number: int, grain: GrainCurve | None = None) -> Native:
         """`working`, of frame `number`, enlarged in the form of `native`.
 
+        `grain`: how much it had, where that was taken out; else it is measured where it is to come back.
         ImageError when memory or the format doesn't allow it.
         """
-        return resized(native, self.picture(working, number))
+        return resized(native, self.picture(working, number, grain))
 
-    def picture(self, working: Working, number: int) -> Working:
+    def picture(self, working: Working, number: int, grain: GrainCurve | None = None) -> Working:
         """(H, W, C) -> (H', W', C), in its number type.  A frame that is the last one again is not computed again."""
         if self._last is not None and np.array_equal(self._last[0], working):
             return self._last[1]
         shown = self._tones.shown(working)
         large = self._large(shown)
         if self._regrain:
-            large = regrained(large, shown, number)
+            curve = grain or grain_curve(to_float(shown), [])
+            large = regrained(large, curve, large.shape[0] / shown.shape[0], number)
         picture = self._tones.stored(large, working) if not self._tones.plain else large
         self._last = (working, picture)
         return picture

@@ -222,7 +222,7 @@ def _settings_of(data: Mapping[str, Any], usual: ShotSettings, name: str) -> Sho
     if unknown:
         raise SetupError(f"{name}: it says {min(unknown)}, but there is only {', '.join(_SHOT_KEYS)}")
     values: dict[str, Any] = dict(data)
-    for key in ("dirt", "scratches", "flicker", "steady"):
+    for key in ("dirt", "scratches", "flicker", "steady", "degrain"):
         if not isinstance(values.get(key, True), bool):
             raise SetupError(f"{name}: {key} = {values[key]!r}: write true or false")
     if "polarity" in values:

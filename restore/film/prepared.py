@@ -34,7 +34,7 @@ class Prepared:
 
 def reach_frames(settings: ShotSettings) -> int:
     """Frames on each side, within the shot, that a frame's result depends on."""
-    around = CONTEXT_FRAMES if settings.repairs else 0
+    around = CONTEXT_FRAMES if settings.repairs or settings.degrain else 0
     if settings.scratches:
         around += CONTEXT_FRAMES
     if settings.flicker:

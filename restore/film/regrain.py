@@ -1,7 +1,9 @@
-"""Owns grain for enlarged frames: as strong as the source's, as coarse as it would have been enlarged, never frozen.
+"""Owns grain for enlarged frames: as strong as the source's at each brightness, as coarse as it would have been
+enlarged, never frozen.
 
-Networks take grain for noise and smooth it away.  What comes back is drawn anew for each frame: Gaussian, blurred to
-the size that grain of a source pixel has in the result, half of it common to all colours, as film's layers share it.
+Grain is taken out before enlarging, for networks make structure of some of it.  What comes back is drawn anew for each
+frame: Gaussian, blurred to the size that grain of a source pixel has in the result, half of it common to all colours,
+as film's layers share it.
 """
 
 from __future__ import annotations
@@ -10,24 +12,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from restore.film.working import Frame, as_float32, from_float, grain_sigma, grey_of, to_float
+from restore.film.grain import GrainCurve
+from restore.film.working import Frame, as_float32, from_float, grey_of, to_float
 
 _SIZE_PX = 0.4
 """Deviation of a grain's blur, in source pixels."""
 _COMMON = 0.5
 
 
-def regrained(large: Frame, source: Frame, number: int) -> Frame:
-    """`large` (H', W', C), made of `source` (H, W, C), with grain; `number` is the frame's, and seeds it."""
+def regrained(large: Frame, curve: GrainCurve, scale: float, number: int) -> Frame:
+    """`large` (H', W', C) with the grain of the source, which `curve` says; `number` is the frame's, and seeds it.
+
+    `scale`: how many pixels of `large` a pixel of the source is wide.
+    """
     values = to_float(large)
     height, width, channels = values.shape
-    scale = height / source.shape[0]
     rng = np.random.default_rng([number, height, width])
     shared = _grain(rng, height, width, scale)
-    strength = grain_sigma(grey_of(source)) * (channels**0.5 if channels == 1 else 1.5)
-    level = grey_of(large)
-    # Film's grain shows most in middle tones, and hardly in what is all black or all white.
-    weight = np.float32(strength) * (np.float32(0.35) + np.float32(2.6) * np.clip(level * (1 - level), 0, 0.25))
+    weight = curve.at(grey_of(large))
     result = np.empty_like(values)
     for channel in range(channels):
         own = _grain(rng, height, width, scale)

@@ -51,6 +51,8 @@ class ShotSettings:
     scratches: bool = True
     flicker: bool = False
     steady: bool = False
+    degrain: bool = False
+    """Grain is taken out."""
     polarity: Polarity = Polarity.BOTH
     max_size_px: float | None = None
     """Largest diameter of a speck; None: 1 % of the height."""
@@ -68,7 +70,7 @@ class ShotSettings:
     @property
     def whole_frame(self) -> bool:
         """Whether every pixel changes."""
-        return self.flicker or self.steady
+        return self.flicker or self.steady or self.degrain
 
     @property
     def repairs(self) -> bool:
@@ -79,7 +81,6 @@ class ShotSettings:
 class FilmSettings:
     """What is done to all shots alike."""
 
-    input_colour: Colour = InputColour.SRGB
     inpaint: str = ""
     """Network for holes that neighbours can't fill: a name or a file; "" fills them classically."""
     inpaint_sha256: str = ""

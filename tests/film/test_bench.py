@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from moving import pan, specks
 from reels import MemoryReel, in_16_bits, plan_of
 
@@ -11,11 +10,9 @@ from restore.film.bench import PlantedReel, bench, drawn_stamps
 from restore.film.fill import navier_stokes
 from restore.film.netfill import NetFiller
 from restore.film.planted import Planting, Scratch
-from restore.film.regrain import regrained
 from restore.film.render import Tools
 from restore.film.settings import FilmSettings, InputColour, ShotSettings
 from restore.film.tones import Tones
-from restore.film.working import grain_sigma, grey_of
 from restore.tiling import Box
 from restore.trust.ledger import Fill, Repair
 
@@ -86,16 +83,3 @@ def test_small_frames_are_filled_classically_and_the_ledger_says_so() -> None:
     assert np.array_equal(filler(frame, holes), navier_stokes(frame, holes))
     (settled,) = filler.settled([Repair(0, 0, Box(10, 10, 13, 13), 9, "dust", Fill.NET, 0.0)])
     assert settled.fill is Fill.NAVIER_STOKES
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_regrained_frames_have_about_the_sources_grain_and_no_two_the_same(channels: int) -> None:
-    rng = np.random.default_rng(1)
-    source = np.clip(0.5 + 0.02 * rng.standard_normal((100, 120, channels)), 0, 1).astype(np.float32)
-    smooth = np.full((200, 240, channels), 0.5, np.float32)
-    one, other = (regrained(smooth, source, number) for number in (1, 2))
-    assert np.array_equal(one, regrained(smooth, source, 1))
-    assert not np.array_equal(one, other)
-    wanted = grain_sigma(grey_of(source))
-    assert 0.5 * wanted < float(grey_of(one).std()) < 2 * wanted
-    assert abs(float(one.mean()) - 0.5) < 0.002
