@@ -251,13 +251,14 @@ def scratch_figures(stills: list[NDArray[np.float32]], motion: Motion) -> dict[s
     found_each, false, before, after, texture = [0, 0, 0, 0], 0, 0.0, 0.0, []
     for frames in scenes(stills, motion):
         damaged = list(plant(frames[:5], Planting(scratches=planted_lines), [], 3))
-        lines = scratches_in([lines_of(one.frame) for one in damaged], 2, ScratchLaw())
+        looks = [lines_of(one.frame) for one in damaged]
+        lines = scratches_in(looks, 2, ScratchLaw())
         width = frames[0].shape[1]
         for i, planted_line in enumerate(planted_lines):
             found_each[i] += any(abs(line.x - planted_line.x * width) < 4 for line in lines)
         false += sum(all(abs(line.x - p.x * width) >= 4 for p in planted_lines) for line in lines)
         truth = damaged[2]
-        result = without_scratches(truth.frame, lines, ScratchLaw()).frame
+        result = without_scratches(looks, 2, lines, ScratchLaw()).frame
         here = truth.scratched
         before += float(((truth.frame - truth.clean)[here] ** 2).sum())
         after += float(((result - truth.clean)[here] ** 2).sum())

@@ -26,6 +26,7 @@ _STEEPEST = 0.035
 """Pixels to the side a row: two degrees."""
 _CLIP_SIGMAS = 2.5
 _AROUND_PX = 121
+_PLAIN_SIGMAS = 3.0
 _CANDIDATE_SIGMAS = 4.5
 _APART_PX = 6
 _IN_BAND_SIGMAS = 0.5
@@ -120,7 +121,8 @@ def _peaks(
     """Where bands (slopes, bands, W) add up to a line, most of them having it."""
     summed = as_float32(stretch.sum(axis=1) / stretch.shape[1] ** 0.5)
     strength = np.abs(summed)
-    around = 1.25 * as_float32(cv2.blur(strength, (2 * _AROUND_PX + 1, 9)))
+    # Lines themselves hardly count.
+    around = 1.25 * as_float32(cv2.blur(np.minimum(strength, _PLAIN_SIGMAS), (2 * _AROUND_PX + 1, 9)))
     summed = summed / np.maximum(around, 1)
     strength = np.abs(summed)
     best = strength.max(axis=0)

@@ -156,10 +156,9 @@ class _Stretch:
         lines: list[Line] = []
         if searched:
             near = [n for n in range(position - CONTEXT_FRAMES, position + CONTEXT_FRAMES + 1) if n in self._looks]
-            lines = scratches_in([self._looks[n] for n in near], near.index(position), ScratchLaw())
-            lines = [line for line in lines if not self._is_excluded(_box_of(line))]
-        if lines:
-            self._clear[position] = without_scratches(item.shown, lines, ScratchLaw(), item.film.number)
+            looks, at = [self._looks[n] for n in near], near.index(position)
+            lines = [one for one in scratches_in(looks, at, ScratchLaw()) if not self._is_excluded(_box_of(one))]
+            self._clear[position] = without_scratches(looks, at, lines, ScratchLaw(), item.film.number)
         else:
             nothing = np.zeros(item.shown.shape[:2], np.bool_)
             self._clear[position] = Unscratched(item.shown, nothing, nothing, ())

@@ -9,6 +9,7 @@ must be plain in single frames, several of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -40,6 +41,8 @@ _MOVES_PX = 1.5
 """How far the scene must move sideways between two frames for its lines to go away."""
 _SAME_PX = 2
 _MOSTLY = 0.5
+_GOES_ON_SIGMAS = 1.2
+"""A line goes on where this much of it is seen, in the mean of five bands."""
 _STANDS_SIGMAS = 3.0
 """A line that stands out in single frames, but less than this from a scene that moves on behind it, is the scene's."""
 
@@ -85,7 +88,7 @@ def lines_of(frame: Frame) -> Look:
 def scratches_in(window: Sequence[Look], at: int, law: ScratchLaw) -> list[Line]:
     """Scratches of the frame `window[at]`, from left to right; `window` has the frames around it, too, in order."""
     standing = _standing(window, at, law)
-    near = _sides_of(len(window), at)
+    near = sides_of(len(window), at)
     height, width = window[at].frame.shape[:2]
     if len(near) < 2 or height < 4 * BAND_ROWS or width < 64:
         return sorted(standing, key=lambda line: line.x)
@@ -93,41 +96,44 @@ def scratches_in(window: Sequence[Look], at: int, law: ScratchLaw) -> list[Line]
     moves = _moves(sides, height)
     measured = {}
     for thick in WIDTHS_PX:
-        one, other = (bands_of(side.left, thick) for side in sides)
-        measured[thick] = milder(one, other) * moves
+        before, behind = (bands_of(side.left, thick) for side in sides)
+        measured[thick] = as_float32(milder(before, behind) * moves)
     found = [line for line in lines_along(measured.items(), height) if abs(line.score) >= law.sigmas * _needs(line)]
     if found:
-        back = {other: _without(window[other], window[at]).left for other in near}
-        found = [
-            line
-            for line in found
-            if all(_is_seen(back[other], line, law.stays_px * abs(other - at), law) for other in near)
-        ]
+        for other in near:
+            left = _without(window[other], window[at]).left
+            bands = {thick: bands_of(left, thick) for thick in {line.width_px for line in found}}
+            reach_px = law.stays_px * abs(other - at)
+            found = [line for line in found if _is_seen(bands[line.width_px], line, height, reach_px, law)]
     for line in standing:
         if not any(abs(line.x - other.x) <= law.stays_px for other in found) and not _is_scene(line, measured, moves):
             found.append(line)
-    return sorted(found, key=lambda line: line.x)
+    grey = grey_of(window[at].frame)
+    return sorted((_stretched(line, grey, measured[line.width_px]) for line in found), key=lambda line: line.x)
 
 
 def _needs(line: Line) -> float:
     return 1 if line.whole else _SHORT_NEEDS
 
 
-def _sides_of(frames: int, at: int) -> tuple[int, ...]:
+def sides_of(frames: int, at: int) -> tuple[int, ...]:
     """One frame on each side, two away if there is one; at an end of the shot two on the same side."""
     before = [other for other in (at - 2, at - 1) if other >= 0]
     behind = [other for other in (at + 2, at + 1) if other < frames]
     return (before[0], behind[0]) if before and behind else tuple((before or behind)[:2])
 
 
-def _without(look: Look, other: Look) -> _Side:
-    """What is left of `look` when `other`, laid over it, is taken away."""
-    grey, neighbour = grey_of(look.frame), grey_of(other.frame)
-    # A quick, smooth flow at half size follows the scene; a finer one follows a scratch.
+def flow_to(look: Look, other: Look) -> Flow:
+    """Where the pixels of `look` lie in `other`: quick and smooth, for a finer flow follows scratches."""
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     small = dis.calc(look.small, other.small, np.zeros((*look.small.shape, 2), np.float32))
-    flow = as_float32(cv2.resize(small, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)) * np.float32(2)
-    laid = warped(neighbour, flow)
+    return as_float32(cv2.resize(small, look.frame.shape[1::-1], interpolation=cv2.INTER_LINEAR)) * np.float32(2)
+
+
+def _without(look: Look, other: Look) -> _Side:
+    """What is left of `look` when `other`, laid over it, is taken away."""
+    grey, flow = grey_of(look.frame), flow_to(look, other)
+    laid = warped(grey_of(other.frame), flow)
     return _Side(grey - match(grey, laid)(laid), flow)
 
 
@@ -138,12 +144,11 @@ def _moves(sides: Sequence[_Side], height: int) -> Bands:
     return as_float32(away.reshape(-1, BAND_ROWS, away.shape[1]).mean(axis=1))
 
 
-def _is_seen(left: Grey, line: Line, reach_px: float, law: ScratchLaw) -> bool:
-    """Whether the line is in a neighbour, too, of which `left` is left."""
-    bands = bands_of(left, line.width_px)
-    here = _along(bands, line, len(left), reach_px)
+def _is_seen(bands: Bands, line: Line, height: int, reach_px: float, law: ScratchLaw) -> bool:
+    """Whether the line is in a neighbour, too, whose `bands` were measured with this frame taken away."""
+    here = _along(bands, line, height, reach_px)
     # A line of the other sign, which the frame itself had alone, has a shadow at its sides.
-    other = _along(bands, replace(line, score=-line.score), len(left), BESIDE_PX)
+    other = _along(bands, replace(line, score=-line.score), height, BESIDE_PX)
     return here >= max(_SEEN_BACK * law.sigmas, BESIDE_PART * other)
 
 
@@ -153,7 +158,23 @@ def _along(bands: Bands, line: Line, height: int, reach_px: float) -> float:
     low, high = max(0, round(line.x - reach_px)), round(line.x + reach_px) + 1
     part = sheared_by(bands, line.slope, height)[first:last, low:high] * np.sign(line.score)
     best = float(part.sum(axis=0).max()) if part.size else 0.0
-    return best / float(max(1, last - first)) ** 0.5
+    return best / math.sqrt(max(1, last - first))
+
+
+def _stretched(line: Line, grey: Grey, moving: Bands) -> Line:
+    """The line, as far up and down as it can be seen: by itself, or with the scene taken away."""
+    if line.whole:
+        return line
+    height, x = len(grey), round(line.x)
+    both = [sheared_by(bands, line.slope, height)[:, x] for bands in (bands_of(grey, line.width_px), moving)]
+    there = np.convolve(np.max(np.sign(line.score) * np.stack(both), axis=0), np.full(5, 0.2), "same") > _GOES_ON_SIGMAS
+    first, last = line.top // BAND_ROWS, min(len(there), -(-line.bottom // BAND_ROWS))
+    while first > 0 and there[first - 1]:
+        first -= 1
+    while last < len(there) and there[last]:
+        last += 1
+    bottom = height if last == len(there) else last * BAND_ROWS
+    return replace(line, top=first * BAND_ROWS, bottom=bottom, whole=first == 0 and bottom == height)
 
 
 def _is_scene(line: Line, measured: Mapping[int, Bands], moves: Bands) -> bool:

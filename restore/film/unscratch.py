@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from restore.film.lines import Line
-from restore.film.scratches import ScratchLaw
+from restore.film.profile import Neighbour, Profile, profile_of
+from restore.film.scratches import Look, ScratchLaw, flow_to, sides_of
 from restore.film.working import Frame, Holes, as_float32, from_float, to_float
 from restore.tiling import Box
 from restore.trust.ledger import Fill, Repair
@@ -35,54 +34,73 @@ class Unscratched:
     """One a line that was subtracted, numbered from 0."""
 
 
-_HALF_PX = 10
-_PROFILE_ROWS = 120
-_SIDE_FROM_PX = 5
-_LEAST_PART = 0.08
+_LEAST_PART = 0.05
 """A profile ends where it is less than this of its depth."""
+_PASSES = 2
+"""Scratches side by side are in each other's way: each is measured again without the others."""
 
 
-def without_scratches(frame: Frame, lines: Sequence[Line], law: ScratchLaw, number: int = 0) -> Unscratched:
-    """`frame` with the profile of each line subtracted, or with holes where there is nothing under it.
+def without_scratches(
+    window: Sequence[Look], at: int, lines: Sequence[Line], law: ScratchLaw, number: int = 0
+) -> Unscratched:
+    """The frame `window[at]` with the profile of each line subtracted, or with holes where there is nothing under it.
 
-    `number` is the frame's, for the ledger.
+    `window` has the frames around it, too, in order; `number` is the frame's, for the ledger.
     """
+    frame = window[at].frame
+    height, width = frame.shape[:2]
+    subtracted, holes = np.zeros((height, width), np.bool_), np.zeros((height, width), np.bool_)
+    if not lines:
+        return Unscratched(frame, subtracted, holes, ())
+    values = to_float(frame)
+    near = sides_of(len(window), at)
+    neighbours = [Neighbour(to_float(window[o].frame), flow_to(window[at], window[o])) for o in near if len(near) > 1]
+    profiles: list[Profile | None] = [None] * len(lines)
+    strongest = sorted(range(len(lines)), key=lambda index: -abs(lines[index].score))
+    for _ in range(_PASSES if len(lines) > 1 else 1):
+        for index in strongest:
+            others = [one for other, one in enumerate(profiles) if one is not None and other != index]
+            profiles[index] = profile_of(_without(values, others), lines[index], neighbours)
+    rest = values.copy()
     repairs: list[Repair] = []
-    values = to_float(frame).copy()
-    subtracted = np.zeros(frame.shape[:2], np.bool_)
-    holes = np.zeros(frame.shape[:2], np.bool_)
-    for line in lines:
-        profile = _profile(values, line)
-        deep = float(np.abs(profile).max()) if profile.size else 0.0
-        if deep == 0:
-            continue
-        height = frame.shape[0]
-        rows = np.arange(line.top, line.bottom, dtype=np.float32)
-        middle = line.at(rows, height)
-        mine = np.zeros(frame.shape[:2], np.bool_)
-        base = np.rint(middle).astype(np.int32)
-        for column in range(-_HALF_PX, _HALF_PX + 1):
-            x = base + column
-            inside = (x >= 0) & (x < frame.shape[1])
-            y = rows[inside].astype(np.int32)
-            place = np.clip(x[inside] - middle[inside] + _HALF_PX, 0, 2 * _HALF_PX)
-            low = np.minimum(place.astype(np.int32), 2 * _HALF_PX - 1)
-            part = (place - low)[:, None]
-            row = profile[inside]
-            index = np.arange(len(y))
-            here = row[index, low] * (1 - part) + row[index, low + 1] * part
-            touched = np.abs(here).max(axis=1) > _LEAST_PART * deep
-            if deep > law.deepest:
-                holes[y[touched], x[inside][touched]] = True
-            else:
-                values[y[touched], x[inside][touched]] -= here[touched]
-                mine[y[touched], x[inside][touched]] = True
-        if mine.any():
+    for line, profile in zip(lines, profiles, strict=True):
+        assert profile is not None
+        y, x, added = _pixels(profile, width)
+        if profile.deep > law.deepest:
+            holes[y, x] = True
+        elif len(y):
+            rest[y, x] -= added
+            mine = np.zeros((height, width), np.bool_)
+            mine[y, x] = True
             subtracted |= mine
             repairs.append(_record(line, mine, law, number, len(repairs)))
     result = frame.copy()
-    result[subtracted] = from_float(values, frame)[subtracted]
+    result[subtracted] = from_float(rest, frame)[subtracted]
     return Unscratched(result, subtracted & ~holes, holes, tuple(repairs))
+
+
+def _without(values: NDArray[np.float32], profiles: Sequence[Profile]) -> NDArray[np.float32]:
+    if not profiles:
+        return values
+    rest = values.copy()
+    for profile in profiles:
+        y, x, added = _pixels(profile, values.shape[1])
+        rest[y, x] -= added
+    return rest
+
+
+def _pixels(profile: Profile, width: int) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
+    """Rows, columns and what is added there (n, C), wherever that is enough to see."""
+    half, base = profile.half_px, np.rint(profile.middle).astype(np.int32)
+    x = base[:, None] + np.arange(-half, half + 1, dtype=np.int32)[None, :]
+    place = np.clip(x - profile.middle[:, None] + half, 0, 2 * half)
+    low = np.minimum(place.astype(np.int32), 2 * half - 1)
+    part = (place - low)[..., None]
+    row = np.arange(len(x))[:, None]
+    here = profile.added[row, low] * (1 - part) + profile.added[row, low + 1] * part
+    seen = (np.abs(here).max(axis=2) > _LEAST_PART * profile.deep) & (x >= 0) & (x < width)
+    y = profile.rows[:, None].repeat(x.shape[1], 1)
+    return y[seen], x[seen], as_float32(here[seen])
 
 
 def _record(line: Line, changed: Holes, law: ScratchLaw, number: int, blob: int) -> Repair:
@@ -93,30 +111,3 @@ def _record(line: Line, changed: Holes, law: ScratchLaw, number: int, blob: int)
         page=number, blob=blob, box=box, area_px=int(changed.sum()), kind="scratch", fill=Fill.SUBTRACTED,
         confidence=clear / (clear + law.sigmas), score=clear,
     )  # fmt: skip
-
-
-def _profile(values: NDArray[np.float32], line: Line) -> NDArray[np.float32]:
-    """(rows of the line, 2 * _HALF_PX + 1, C): what the scratch adds, smooth along the line, zero at its sides."""
-    height = values.shape[0]
-    rows = np.arange(line.top, line.bottom, dtype=np.float32)
-    offsets = np.arange(-_HALF_PX, _HALF_PX + 1, dtype=np.float32)
-    x = line.at(rows, height)[:, None] + offsets[None, :]
-    y = rows[:, None].repeat(len(offsets), 1)
-    strip = as_float32(cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
-    strip = strip.reshape(len(rows), len(offsets), values.shape[2])
-    sides = np.abs(offsets) >= _SIDE_FROM_PX
-    left, right = strip[:, sides & (offsets < 0)].mean(axis=1), strip[:, sides & (offsets > 0)].mean(axis=1)
-    share = ((offsets + _HALF_PX) / (2 * _HALF_PX))[None, :, None]
-    off = strip - (left[:, None] * (1 - share) + right[:, None] * share)
-    # Robust along the line: medians of stretches, joined smoothly.
-    count = max(1, round(len(rows) / _PROFILE_ROWS))
-    ends = np.linspace(0, len(rows), count + 1).astype(int)
-    medians = np.stack([np.median(off[a:b], axis=0) for a, b in pairwise(ends)])
-    medians -= (medians[:, sides].mean(axis=1))[:, None]
-    fade = np.clip(_SIDE_FROM_PX + 2 - np.abs(offsets), 0, 1)[None, :, None]
-    medians = as_float32(medians * fade)
-    at = np.clip((np.arange(len(rows)) + 0.5) * count / len(rows) - 0.5, 0, count - 1)
-    low = np.minimum(at.astype(int), max(0, count - 2))
-    high = np.minimum(low + 1, count - 1)
-    part = (at - low)[:, None, None]
-    return as_float32(medians[low] * (1 - part) + medians[high] * part)

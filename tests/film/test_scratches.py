@@ -41,9 +41,9 @@ def test_what_does_not_stay_is_no_scratch(faint: list[Planted]) -> None:
 
 
 def test_a_see_through_scratch_is_subtracted_and_the_rest_is_untouched(faint: list[Planted]) -> None:
-    found = scratches_in([lines_of(one.frame) for one in faint], 2, LAW)
-    frame = np.rint(faint[2].frame * 65535).astype(np.uint16)
-    result = without_scratches(frame, found, LAW)
+    looks = [lines_of(np.rint(one.frame * 65535).astype(np.uint16)) for one in faint]
+    frame = looks[2].frame
+    result = without_scratches(looks, 2, scratches_in(looks, 2, LAW), LAW)
     truth = faint[2].scratched
     error = [np.sqrt(((f / 65535 - faint[2].clean)[truth] ** 2).mean()) for f in (frame, result.frame)]
     assert error[1] < error[0] / 3
@@ -55,8 +55,9 @@ def test_a_see_through_scratch_is_subtracted_and_the_rest_is_untouched(faint: li
 
 def test_a_scratch_that_hides_the_picture_becomes_holes() -> None:
     deep = scratched(Scratch(0.5, 0.6, 3.0))
-    found = scratches_in([lines_of(one.frame) for one in deep], 2, LAW)
-    result = without_scratches(deep[2].frame, found, LAW)
+    looks = [lines_of(one.frame) for one in deep]
+    found = scratches_in(looks, 2, LAW)
+    result = without_scratches(looks, 2, found, LAW)
     assert len(found) == 1
     assert (result.holes & deep[2].scratched).sum() > 0.9 * deep[2].scratched.sum()
     assert result.holes.mean() < 0.03
