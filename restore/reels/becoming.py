@@ -211,7 +211,7 @@ def _rate_in(native: Scan | Document) -> tuple[Fraction | None, str]:
 def _settled(rate: Fraction) -> Fraction:
     for nominal in _NOMINAL:
         exact = Fraction(nominal * 1000, 1001)
-        if abs(rate - exact) < exact / 20000:
+        if abs(rate - exact) < exact / 4000:
             return exact
     return rate.limit_denominator(1001)
 

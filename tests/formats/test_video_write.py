@@ -342,3 +342,71 @@ def test_matroska_holds_any_sample_aspect(aspect: Fraction, tmp_path: Path) -> N
     with av.open(str(target)) as container:  # the table of contents still points to the index at the end
         container.seek(int(1.2 / container.streams.video[0].time_base), stream=container.streams.video[0])
         assert next(container.decode(video=0)).time > 1.1
+
+
+def with_timecode(path: Path, label: str) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("prores_ks" if path.suffix == ".mov" else "ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv422p10le"
+        stream.metadata["timecode"] = label
+        for number, picture in enumerate(PICTURES):
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv422p10le")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("source_name", ["tape.mov", "tape.mkv"])
+@pytest.mark.parametrize("name", ["prores.mov", "ffv1.mkv", "x264.mp4"])
+def test_a_timecode_goes_along_as_a_track_or_a_tag(source_name: str, name: str, tmp_path: Path) -> None:
+    source = with_timecode(tmp_path / source_name, "01:02:03:04")
+    clip = probe(source)
+    assert [one.kind for one in clip.companions] == (["timecode"] if source.suffix == ".mov" else [])
+    target = tmp_path / name
+    encoding, _ = film(clip, target.stem, target)
+    assert refused(clip, encoding) == (), "it is no stream that could be left behind"
+    result = probe(target)
+    assert result.timecode is not None
+    assert result.timecode.text == "01:02:03:04"
+    if source.suffix == target.suffix == ".mov":
+        assert packets_of(target, ["data"]) == packets_of(source, ["data"]) != []
+
+
+def test_a_stretch_has_its_own_timecode(tmp_path: Path) -> None:
+    clip = probe(with_timecode(tmp_path / "tape.mov", "01:02:03:04"))
+    known = index(clip)
+    encoding = choose("ffv1", clip)
+    segment, target = tmp_path / "0.segment", tmp_path / "out.mkv"
+    with segment.open("wb") as file:
+        encode_segment((frame.planes for frame in frames(clip, 30, 34, known)), encoding, file)
+    shown, lengths = known.pts[30:34], durations(known)[30:34]
+    join([segment], encoding, clip, shown, lengths, clip.time_base, target, part=True, skipped=30)
+    result = probe(target)
+    assert result.timecode is not None
+    assert result.timecode.text == "01:02:04:09"
+
+
+def test_data_is_copied_where_the_container_takes_it_and_refused_elsewhere(tmp_path: Path) -> None:
+    source = tmp_path / "drone.mp4"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        data = container.add_data_stream("bin_data")
+        container.start_encoding()
+        for number, picture in enumerate(PICTURES):
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+            packet = av.Packet(b"height %d" % number)
+            packet.stream, packet.time_base, packet.pts, packet.dts = data, Fraction(1, 25), number, number
+            container.mux(packet)
+        container.mux(stream.encode(None))
+    clip = probe(source)
+    assert [one.kind for one in clip.companions] == ["data"]
+    target = tmp_path / "x264.mp4"
+    encoding, _ = film(clip, "x264", target)
+    assert refused(clip, encoding) == ()
+    assert packets_of(target, ["data"]) == packets_of(source, ["data"])
+    assert len(packets_of(target, ["data"])) > 30
+    assert [one.index for one in refused(clip, choose("ffv1", clip, ".mkv"))] == [1]
