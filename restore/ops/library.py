@@ -87,13 +87,13 @@ LIBRARY = _load()
 
 def kernels_run_on(device: torch.device) -> bool:
     """The compiled CUDA kernels serve this device."""
-    return device.type == "cuda" and _serve(_index_of(device))
+    return device.type == "cuda" and _serve(device)
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _serve(index: int) -> bool:
+def _serve(device: torch.device) -> bool:
     """torch.compile doesn't look in here: it asks once, while it compiles, and builds the answer in."""
-    return not _why_not_on(index)
+    return not _why_not_on(_index_of(device))
 
 
 def _index_of(device: torch.device) -> int:

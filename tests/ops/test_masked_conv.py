@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from restore import ops
+from restore.ops import masked_conv
 
 ROOT = Path(__file__).resolve().parents[2]
 Op = Callable[..., tuple[Tensor, Tensor]]
@@ -445,3 +446,12 @@ def test_cuda_runs_on_the_current_stream(compiled: ops.CompiledLibrary) -> None:
         y = ops.masked_conv2d(late, valid, weight, bias, padding=1)[0]
     torch.cuda.synchronize()
     torch.testing.assert_close(y, expected)
+
+
+def test_what_a_call_takes_in_single_precision_is_known_beforehand() -> None:
+    """On CUDA an allocation that fails within the library loses its kind: Python asks for the memory first."""
+    x, weight = torch.empty(2, 5, 9, 12, device="meta"), torch.empty(20, 8, 5, 3, device="meta")
+    y, sources = masked_conv.taken_bytes(x, weight, 2, 1, doubled=True)  # beside a skip connection of three channels
+    assert sources == 4 * 2 * 8 * 18 * 24
+    assert y == 4 * 2 * 20 * 8 * 12  # kernel 5 x 3, stride 2, padding 1
+    assert masked_conv.taken_bytes(x.double(), weight.double(), 2, 1, doubled=True) == (2 * y, 2 * sources)
