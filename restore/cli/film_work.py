@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from restore.cli import film_options
 from restore.cli.film_options import Reading, Wishes
+from restore.color.ocio import Space
 from restore.errors import SetupError
 from restore.film.form import PICTURES
 from restore.film.segments import usual_frames
@@ -110,8 +111,12 @@ def work_for(
         plan = plan.with_settings({"degrain": True})
     form = Work(source, plan, settings, target, written).form
     if form is not None and form.working_colour is not None:
+        if isinstance(plan.colour, Space):
+            raise SetupError(
+                f"{source.label}: {plan.colour} would not be kept: {form.about}; name an OUT of the same kind as IN, or"
+                " --frames-as tiff"
+            )
         plan = replace(plan, colour=form.working_colour)
-    settings = replace(settings, input_colour=plan.colour)
     device = "cpu"  # holes of film are few and small; enlarging is what a GPU is for
     if settings.upscale is not None:
         from restore.device import resolve_device

@@ -277,9 +277,9 @@ def test_what_this_tool_did_not_make_is_never_replaced(clip: Path, frames: Path,
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("{clip}", "{out}/folder"), "name a video file"),
-        (("{frames}", "{frames}"), "replace their own sources"),
-        (("{clip}", "{clip}"), "replace its own source"),
+        (("{clip}", "{out}/x.avi"), "name a video file"),
+        (("{frames}", "{frames}"), "replace their own source"),
+        (("{clip}", "{clip}"), "replace their own source"),
         (("{out}/nothing.mkv", "{out}/x.mkv"), "no such file"),
         (("{clip}", "{out}/x.mkv", "--grain", "regrain"), "is for enlarged frames"),
         (("{clip}", "{out}/x.mkv", "--codec", "dirac"), "choose one of"),
