@@ -174,6 +174,10 @@ class Inpainter:
                 for k, (blob, verdict) in enumerate(zip(found.blobs, verdicts, strict=True)):
                     if verdict is not EVEN:
                         regrain(work.surface, found.labels, k + 1, blob.box, damaged.top)
+            for k in work.filling.grey:
+                box = found.blobs[k].box
+                rows, columns = np.nonzero(found.labels[box.y0 : box.y1, box.x0 : box.x1] == k + 1)
+                work.surface.make_grey((rows + box.y0, columns + box.x0))
             page = page.with_pixels(work.surface.canvas)
             network_px = work.filling.network_px
         return Repaired(

@@ -22,6 +22,7 @@ from restore.holes.found import Labels
 from restore.inpaint.arbiter import EVEN, Arbiter, Evidence, Verdict, evidence
 from restore.inpaint.atlas import Crop, Frame, lay_out
 from restore.inpaint.biharmonic import biharmonic
+from restore.inpaint.chroma import Chroma, around
 from restore.inpaint.coarse import depths, halve, middle
 from restore.inpaint.fills import Flags, Planes, navier_stokes
 from restore.inpaint.surface import Surface
@@ -69,6 +70,7 @@ class _Hole:
     waiting: int = 0
     parts: list[tuple[Box, Evidence, At, Planes]] = field(default_factory=list)
     verdict: Verdict | None = None
+    chroma: Chroma | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,11 @@ class Filling:
         """Of each hole, once all are filled."""
         return tuple(hole.verdict or EVEN for hole in self._holes)
 
+    @property
+    def grey(self) -> tuple[int, ...]:
+        """Numbers of the holes, from 0, around which there is no colour at all."""
+        return tuple(k for k, hole in enumerate(self._holes) if hole.chroma is not None and hole.chroma.is_none)
+
     def begin(self, batcher: Batcher) -> None:
         """Hand every crop to `batcher`.  Raises ImageError."""
         limit_px, context_px = self._means.limit_px, self._means.context_px
@@ -113,12 +120,12 @@ class Filling:
                 evens.append((rows + box.y0, columns + box.x0, np.repeat(even[None], len(rows), 0)))
                 continue
             depth = depths(self._surface, box, own, ceil(max(limit_px, context_px)) + 1)
-            hole = _Hole(k + 1, box, float(depth.max()))
+            hole = _Hole(k + 1, box, float(depth.max()), chroma=around(self._surface, box, context_px))
             self._holes.append(hole)
             if hole.radius_px > limit_px or float(depth.min(where=depth > 0, initial=np.inf)) > context_px:
-                middles.append(self._middle(hole, depth))
-        for rows, columns, values in middles:  # all together: none is context for another
-            self._surface.write((rows, columns), values)
+                middles.append((hole.chroma, self._middle(hole, depth)))
+        for chroma, (rows, columns, values) in middles:  # all together: none is context for another
+            self._surface.write((rows, columns), _kept(chroma, values))
             self._surface.seen[rows, columns] = True
         for rows, columns, values in evens:
             self._surface.write((rows, columns), values)
@@ -246,9 +253,13 @@ class Filling:
         for _, _, where, parts in hole.parts:
             if self._means.witness is not None:
                 self._means.witness(total, where, parts)
-            self._surface.write(where, decided.blend(parts))
+            self._surface.write(where, _kept(hole.chroma, decided.blend(parts)))
         hole.parts.clear()
         hole.verdict = decided
+
+
+def _kept(chroma: Chroma | None, values: Planes) -> Planes:
+    return values if chroma is None else chroma.kept(values)
 
 
 def _even_parts(start: int, stop: int, longest: int) -> list[tuple[int, int]]:

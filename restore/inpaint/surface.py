@@ -84,6 +84,12 @@ class Surface:
         for i, channel in enumerate(self.written):
             self.canvas[(*at, channel)] = pixels[:, min(i, pixels.shape[1] - 1)]
 
+    def make_grey(self, at: tuple[NDArray[np.intp], NDArray[np.intp]]) -> None:
+        """Gives every colour channel there the second one's value: they differ by float rounding at most."""
+        grey = self.canvas[(*at, self.written[len(self.written) // 2])]
+        for channel in self.written:
+            self.canvas[(*at, channel)] = grey
+
     def where(self, which: Flags, box: Box) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Rows and columns in the picture of the pixels of `which` (h, w), a plane over `box`."""
         rows, columns = np.nonzero(which)
