@@ -7,7 +7,7 @@ driver renames.  Beside them goes the ledger: every repair with the pixels befor
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 from restore.batch.fsops import OutputRoot, digest_of, explained
 from restore.errors import ImageError
 from restore.film.bench import PlantedReel, drawn_stamps, overlay_stamps, shown_plan, tally
+from restore.film.encoded import grey, taking, without_gaps
 from restore.film.enlarge import Enlarger
 from restore.film.native import Native, Sampled, Scan, changed, encoded, inexact, native_of
 from restore.film.proof import Untouched
@@ -27,7 +28,6 @@ from restore.film.scan import judge_shot
 from restore.film.segments import Segment
 from restore.film.tones import Tones
 from restore.formats import Decoder
-from restore.formats.encoding import Encoding
 from restore.formats.video_pixels import Planes
 from restore.formats.video_write import decode_segment, encode_segment
 from restore.image import Document
@@ -190,19 +190,20 @@ class Maker:
         meant = Untouched()
         nothing = np.zeros((encoding.height, encoding.width), np.bool_)
         signal = self._work.signal
+        taken, turned = taking(encoding, signal)
 
         def planes() -> Iterator[Planes]:
             restored = (None if isinstance(item, Fault) else self._enlarged(item) for item in items)
-            for place, native in enumerate(_without_gaps(restored, lambda: self._before(segment))):
-                shown = native.planes if isinstance(native, Sampled) else _grey(encoding)
+            for place, native in enumerate(without_gaps(restored, lambda: self._before(segment))):
+                shown = native.planes if isinstance(native, Sampled) else grey(encoding)
                 if ledger.exact:
                     meant.add(place, Sampled(shown, signal), nothing)
-                yield shown
+                yield turned(shown)
 
         path = self._state.segment(segment)
         temporary = path.with_name(f".{path.name}.part")
         with explained(path), temporary.open("w+b") as file:
-            encode_segment(planes(), encoding, file)
+            encode_segment(planes(), taken, file)
             os.fsync(file.fileno())
             file.seek(0)
             sha256 = digest_of(file)
@@ -277,20 +278,6 @@ def _holes_of(one: Rendered) -> Holes:
     for repair, mine in one.repairs:
         holes[repair.box.y0 : repair.box.y1, repair.box.x0 : repair.box.x1] |= mine
     return holes
-
-
-def _without_gaps(natives: Iterator[Native | None], before: Callable[[], Native | None]) -> Iterator[Native | None]:
-    """A video keeps its frames' number: where one can't be had, the one before is shown again, or else grey."""
-    last: Native | None = None
-    for place, native in enumerate(natives):
-        last = before() if native is None and place == 0 else native or last
-        yield last
-
-
-def _grey(encoding: Encoding) -> Planes:
-    layout = encoding.source
-    middle = 1 << (layout.bits - 1)
-    return tuple(np.full(shape, middle, layout.dtype) for shape in layout.shapes(encoding.height, encoding.width))
 
 
 def _write(path: Path, content: bytes) -> str:

@@ -198,6 +198,20 @@ def test_scans_of_ycbcr_become_video_sample_for_sample(tmp_path: Path) -> None:
             assert all((mine == theirs).all() for mine, theirs in pairs)
 
 
+@pytest.mark.parametrize("name", ["prores.mov", "x264.mkv", "av1.mkv"])
+def test_a_lossy_video_of_frames_is_no_brighter_than_they_are(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number, picture in enumerate(PICTURES[:3]):
+        cv2.imwrite(str(folder / f"a.{number}.png"), picture[..., ::-1].astype(np.uint16) * 257)
+    _, work, _ = film(folder, tmp_path / name, codec=Path(name).stem, fps="24")
+    assert any("the most of" in note for note in notes_of(work)), "16 bits are more than any of them holds"
+    for picture, frame in zip(PICTURES, frames_of(tmp_path / name), strict=False):
+        differs = frame.working / 257 - picture
+        assert abs(differs.mean()) < 0.1
+        assert np.abs(differs).mean() < 2.5
+
+
 def test_linear_light_is_encoded_for_display_and_said_so(tmp_path: Path) -> None:
     folder = tmp_path / "exr"
     folder.mkdir()
