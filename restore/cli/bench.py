@@ -85,7 +85,7 @@ def detect(
             raise SetupError("bench detect measures repairs: leave out flicker and steady")
         planted = (Scratch(0.37, scratch),) if scratch else ()
         planting = Planting(lines=lines, density=density, scratches=planted)
-        settings = FilmSettings(input_colour=made.colour, inpaint="" if inpaint == "off" else inpaint)
+        settings = FilmSettings(inpaint="" if inpaint == "off" else inpaint)
         count = workers or workers_for(made.size, made, os.cpu_count() or 1)
         with tempfile.TemporaryDirectory(prefix="restore-") as folder:
             damage = Damage(planting, overlays, seed)

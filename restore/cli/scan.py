@@ -68,7 +68,7 @@ def scan(
                 plan = film_options.plan_for(one, reading, wishes, decoder, None, report.on_looking(one.label))
             if judge:
                 with tempfile.TemporaryDirectory(prefix="restore-") as folder:
-                    work = Work(one, plan, FilmSettings(input_colour=plan.colour), Path(folder) / "none")
+                    work = Work(one, plan, FilmSettings(), Path(folder) / "none")
                     state = State(Path(folder), Path(folder) / "lock", work.target)
                     count = workers or workers_for(plan.size, plan, os.cpu_count() or 1)
                     plan = judged_plan(work, state, count, report)

@@ -21,7 +21,6 @@ def write_masks(
     Masks are as they would be without a network, which fills but doesn't find.  Raises SetupError when `folder` holds
     masks that this tool didn't write as they are, perhaps a person's work, unless `overwrite`; DiskFullError.
     """
-    settings = FilmSettings(input_colour=plan.colour)
     frames = usual_frames(plan.last + 1 - plan.first)
-    work = Work(source, plan, settings, folder, segment_frames=frames, only_masks=True)
+    work = Work(source, plan, FilmSettings(), folder, segment_frames=frames, only_masks=True)
     return restore_reel(work, state, workers, report, overwrite=overwrite)

@@ -223,7 +223,7 @@ class Work:
         shots = [shot for shot in self.plan.shots if shot.first <= last and first <= shot.last]
         reach = max(reach_frames(shot.settings) for shot in shots)
         settings = asdict(self.settings)
-        for name in ("inpaint", "input_colour", "shot", "upscale_model"):
+        for name in ("inpaint", "shot", "upscale_model"):
             del settings[name]
         if settings["upscale"] is not None:
             del settings["upscale"]["model"]

@@ -106,7 +106,7 @@ def _damage_from_plain(plain: dict[str, Any]) -> Damage:
 
 def _settings_to_plain(settings: FilmSettings) -> dict[str, Any]:
     plain = asdict(settings)
-    del plain["shot"], plain["input_colour"]  # the plan has both
+    del plain["shot"]
     return plain
 
 

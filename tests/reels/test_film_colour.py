@@ -72,3 +72,12 @@ def test_another_config_under_the_same_name_is_other_work(tmp_path: Path) -> Non
         film(source, tmp_path / "other", REPAIR, Reading(plan=plan, ocio_config=new))
     said = Reading(plan=plan, ocio_config=new, colour="OCIO:ACEScct")
     assert film(source, tmp_path / "said", REPAIR, said)[1].plan.colour == ocio.space_of("ACEScct", new)
+
+
+def test_a_video_of_light_would_lose_its_space_and_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    for number, picture in enumerate(pictures()[:2], 1):
+        save_exr(source / f"a.{number:04d}.exr", (picture / np.float32(255)).astype(np.float16))
+    with pytest.raises(SetupError, match="OCIO:ACEScg would not be kept"):
+        film(source, tmp_path / "out.mkv", REPAIR, Reading(colour="OCIO:ACEScg"), fps="24")
