@@ -25,6 +25,7 @@ from restore.batch.work import Read, Work
 from restore.color import drift
 from restore.formats import Decoder, encode, written_exactly
 from restore.holes.marked import as_mask
+from restore.holes.pairing import saved_name
 from restore.image import Arrangement, Document, Image
 from restore.recipe import PATCHES, NoMask, Recipe, RunOptions
 from restore.trust import patches as patch_files
@@ -205,7 +206,7 @@ class Finisher:
     ) -> tuple[str, ...]:
         several = len(pages) > 1 and arrangement is not Arrangement.CUBE_STRIP
         form, suffix = ("tiff", ".tif") if several else ("png", ".png")
-        target = job.relative.with_suffix(suffix)
+        target = saved_name(job.relative, suffix)
         with encode(Document(pages, arrangement), form) as data:
             if not self.overwrite and saved.lstat(target) is not None:
                 there, here = saved.sha256(target), digest_of(data)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from restore.errors import SetupError
+from restore.formats import SUFFIXES
 
 _AFTER = re.compile(rb"(?P<stem>.+)[_\-. ]mask[0-9]*", re.IGNORECASE | re.DOTALL)
 _BEFORE = re.compile(rb"mask[_\-. ](?P<stem>.+)", re.IGNORECASE | re.DOTALL)
@@ -56,11 +57,22 @@ class Pairing:
 def pair(pictures: Iterable[Path], masks: Iterable[Path], pattern: str | None = None) -> Pairing:
     """Pictures, relative to their root, with masks, relative to theirs.
 
-    Without a pattern: same relative path; same but for the suffix's case; same folder and stem; same folder and
-    `name_mask`, `name-mask`, `name.mask`, `name_mask001`, `mask_name`.  With one (see `Pattern`), only that counts.
+    Without a pattern: as `saved_name` calls it; same relative path; same but for the suffix's case; same folder and
+    stem; same folder and `name_mask`, `name-mask`, `name.mask`, `name_mask001`, `mask_name`.  With one (see `Pattern`),
+    only that counts.
     """
-    rules = _RULES if pattern is None else Pattern.parse(pattern).rules()
-    return _paired(list(pictures), list(masks), rules)
+    every, candidates = list(pictures), list(masks)
+    if pattern is not None:
+        return _paired(every, candidates, Pattern.parse(pattern).rules())
+    return _paired(every, candidates, (_saved_rule(set(every), set(candidates)), *_RULES))
+
+
+def saved_name(picture: Path, suffix: str) -> Path:
+    """What the mask that is saved for a picture is called, `suffix` (".png") being its own: wall.png for wall.png, and
+    wall.bmp.png for wall.bmp.  No two pictures' masks have the same name, and `pair` finds them all.
+    """
+    inner = Path(picture.stem).suffix.lower()
+    return picture if picture.suffix == suffix and inner not in SUFFIXES else picture.with_name(picture.name + suffix)
 
 
 def pair_beside(names: Iterable[Path], pattern: str | None = None) -> Pairing:
@@ -206,6 +218,17 @@ def _masks_among(names: list[Path], rules: Sequence[_Rule]) -> set[Path]:
         has_mask = {n for n in names if any(m != n for m in by_key.get(picture_key(n) or (), ()))}
         masks |= has_picture | (named - has_mask)
     return masks
+
+
+def _saved_rule(pictures: set[Path], masks: set[Path]) -> _Rule:
+    """Masks with a picture's whole name before their suffix, but for one that is called as another picture is, which
+    has no such mask itself: that one was drawn for its namesake."""
+
+    def mask_key(mask: Path) -> Key | None:
+        is_namesake = mask in pictures and not any(saved_name(mask, suffix) in masks for suffix in (".png", ".tif"))
+        return None if is_namesake or not Path(mask.stem).suffix else _same_stem(mask)
+
+    return "named after all of its name", _same_path, mask_key
 
 
 def _same_path(name: Path) -> Key:

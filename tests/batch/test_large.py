@@ -263,7 +263,7 @@ def test_masks_of_what_was_repaired_are_saved(tmp_path: Path, net: Path, in_band
     in_bands()
     assert repair(tmp_path, net, "out", "--save-masks", tmp_path / "saved").exit_code == 0
     touched = ledger(tmp_path / "out").touched()[0]
-    assert np.array_equal(read(tmp_path / "saved/scan.png").first.pixels[..., 0] > 0, touched)
+    assert np.array_equal(read(tmp_path / "saved/scan.tif.png").first.pixels[..., 0] > 0, touched)
 
 
 def test_a_picture_without_holes_is_passed_on_byte_for_byte(

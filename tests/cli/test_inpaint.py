@@ -18,6 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from inpaint_tree import SIZES, events, invoke, make_tree, of, painted, read, save, specks, tiny_net
 
+from restore.holes.pairing import saved_name
+
 Inpaint = Callable[..., Result]
 
 
@@ -426,8 +428,8 @@ def test_saved_masks_are_what_was_filled_and_a_corrected_one_is_never_replaced(
     saved = tmp_path / "saved"
     inpaint(source, tmp_path / "out", "--masks", masks, "--save-masks", saved, "--grow", "0")
     for name in SIZES:
-        two = [cv2.imread(str((folder / name).with_suffix(".png")), cv2.IMREAD_GRAYSCALE) for folder in (masks, saved)]
-        assert np.array_equal(*two)
+        paths = (masks / name).with_suffix(".png"), saved / saved_name(Path(name), ".png")
+        assert np.array_equal(*(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in paths))
     corrected = save(saved / "wall.png", np.zeros((48, 64), np.uint8)).read_bytes()
     result = inpaint(source, tmp_path / "again", "--masks", masks, "--save-masks", saved, "--grow", "0")
     assert (saved / "wall.png").read_bytes() == corrected

@@ -16,6 +16,7 @@ from inpaint_tree import SIZES, invoke, make_tree, of, read, tiny_net
 
 from restore.cli.recipe_file import read_recipe
 from restore.errors import SetupError
+from restore.holes.pairing import saved_name
 from restore.recipe import Grain, HolesFrom, Polarity, Precision, Wrap
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "recipes"
@@ -50,7 +51,7 @@ def test_holes_are_filled_before_pictures_are_enlarged_and_masks_grow_with_them(
         assert one.shape[:2] == (2 * height, 2 * width)
         assert np.array_equal(one, two)
         mask = cv2.imread(str((masks / name).with_suffix(".png")), cv2.IMREAD_GRAYSCALE)
-        grown = cv2.imread(str((tmp_path / "m" / name).with_suffix(".png")), cv2.IMREAD_GRAYSCALE)
+        grown = cv2.imread(str(tmp_path / "m" / saved_name(Path(name), ".png")), cv2.IMREAD_GRAYSCALE)
         assert np.array_equal(grown, mask.repeat(2, axis=0).repeat(2, axis=1))
     assert invoke("verify", tmp_path / "out").exit_code == 0
     again = invoke("run", both, source, tmp_path / "out", "--device", "cpu", "--json")

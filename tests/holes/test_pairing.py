@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from restore.errors import SetupError
-from restore.holes.pairing import Ambiguity, Pair, Pairing, pair, pair_beside, pair_infrared, pair_one
+from restore.holes.pairing import Ambiguity, Pair, Pairing, pair, pair_beside, pair_infrared, pair_one, saved_name
 
 
 def paths(*names: str) -> list[Path]:
@@ -134,3 +134,26 @@ def test_every_name_ends_up_in_one_place() -> None:
     seen = [p for one in pairing.pairs for p in (one.picture, one.mask)]
     seen += [p for one in pairing.ambiguous for p in (*one.pictures, *one.masks)]
     assert sorted([*seen, *pairing.unmasked, *pairing.orphans]) == sorted(names)
+
+
+def test_every_saved_mask_has_a_name_of_its_own_and_is_found_again() -> None:
+    """However pictures are called: the same stems, suffixes in other cases, suffixes of suffixes."""
+    rng = random.Random(5)
+    stems, suffixes = (
+        ("a", "a.bmp", "a.png", "b_mask", "mask_a", "v1.2"),
+        (".png", ".PNG", ".bmp", ".tif", ".tiff", ".tga"),
+    )
+    every = [Path(folder) / f"{stem}{suffix}" for folder in ("", "more") for stem in stems for suffix in suffixes]
+    for count in (2, 5, 20, len(every)):
+        pictures = rng.sample(every, count)
+        for suffix in (".png", ".tif"):
+            saved = {picture: saved_name(picture, suffix) for picture in pictures}
+            assert len(set(saved.values())) == count
+            assert {one.picture: one.mask for one in pair(pictures, saved.values()).pairs} == saved
+
+
+def test_masks_drawn_for_pictures_whose_names_look_like_masks_stay_theirs() -> None:
+    both = paths("a.bmp", "a.bmp.png")
+    assert told(pair(both, both)) == {"a.bmp": "a.bmp", "a.bmp.png": "a.bmp.png"}
+    assert told(pair(paths("a.bmp"), paths("a.bmp.png"))) == {"a.bmp": "a.bmp.png"}
+    assert told(pair(paths("v1.2.tga"), paths("v1.2.png"))) == {"v1.2.tga": "v1.2.png"}
