@@ -64,7 +64,7 @@ def draw(state: State, folder: Path, on_note: Callable[[str], None], view: ocio.
     pages = dict(chosen)
     drawn = 0
     for number, before, after in _pairs(work, sorted(wanted)):
-        old, new = shown(before), shown(after)
+        old, new = _both(shown, before, after)
         if number in pages:
             write_whole(folder / f"frame_{number:07d}.png", _png(_side_by_side(old, pages[number], new)))
             drawn += 1
@@ -78,6 +78,17 @@ def draw(state: State, folder: Path, on_note: Callable[[str], None], view: ocio.
     if not drawn:
         on_note(f"{work.source.label}: no frame was repaired: nothing to review")
     return drawn
+
+
+def _both(shown: View, before: Working, after: Working) -> tuple[Shown, Shown]:
+    """What is the same in both is looked at once: a view of OpenColorIO may take a second a megapixel."""
+    old = shown(before)
+    if after.shape != before.shape:
+        return old, shown(after)
+    new, changed = old.copy(), (after != before).any(axis=2)
+    if changed.any():
+        new[changed] = shown(after[changed][None])[0]
+    return old, new
 
 
 def ledger_of(state: State, segment: Segment) -> patches.Patches:
