@@ -5,7 +5,7 @@ Everything about them is known: the same frame without damage, and where things 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,6 +118,42 @@ def scene(
         frame = frame * (1 - opacity) + thing * opacity
         yield np.clip(frame + grain(rng, frame, motion.grain), 0, 1).astype(np.float32)
         number += 1
+
+
+def glinting(frames: Iterable[NDArray[np.float32]], seed: int) -> Iterator[NDArray[np.float32]]:
+    """The frames (H, W, C) with glints, as of sparkling water, in a patch of each: there for a frame and nowhere near
+    in the next one, just as dirt, but always in that patch."""
+    rng = np.random.default_rng(seed)
+    share = rng.uniform(0.1, 0.4)
+    at, aspect = rng.uniform(0.2, 0.8, 2), rng.uniform(0.4, 1.0)
+    count_share = rng.uniform(0.5, 2.0)
+    for frame in frames:
+        height, width = frame.shape[:2]
+        tall, wide = share**0.5 * height * aspect, share**0.5 * width / aspect
+        light = np.zeros((height, width), np.float32)
+        for _ in range(rng.poisson(1200 * count_share * share)):
+            y, x = (
+                int(p * side + rng.uniform(-0.5, 0.5) * size)
+                for p, side, size in zip(at, (height, width), (tall, wide), strict=True)
+            )
+            axes = rng.uniform(0.0006, 0.003, 2) * height
+            one = np.zeros((25, 25), np.float32)
+            sixteenth = tuple(int(16 * a) + 4 for a in axes)
+            cv2.ellipse(
+                one,
+                (12 * 16, 12 * 16),
+                sixteenth,
+                rng.uniform(-20, 20),
+                0,
+                360,
+                float(rng.uniform(0.3, 1)),
+                -1,
+                shift=4,
+            )
+            one = cv2.GaussianBlur(one, (0, 0), rng.uniform(0.5, 1.0))
+            if 12 <= y < height - 12 and 12 <= x < width - 12:
+                light[y - 12 : y + 13, x - 12 : x + 13] = np.maximum(light[y - 12 : y + 13, x - 12 : x + 13], one)
+        yield np.clip(frame + light[..., None] * (1 - frame), 0, 1).astype(np.float32)
 
 
 def grain(rng: np.random.Generator, frame: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from restore.film.alone import ALONE_SIGMAS, alone_candidates
 from restore.film.dirt import Candidates, DirtLaw, candidates_of
-from restore.film.evidence import Evidence, Opinion, clean_greys, evidence_of, neighbours_of, rough_holes
+from restore.film.evidence import Evidence, Opinion, clean_greys, evidence_of, neighbours_of, opponents_of, rough_holes
 from restore.film.fill import Filled, Filler, Hole, fill, navier_stokes, versions_of
 from restore.film.judge import DEFAULT_BAR, Verdicts, calibrated, log_odds
-from restore.film.working import Frame, Grey, Holes, grey_of
+from restore.film.working import Frame, Holes, grey_of
 from restore.trust.ledger import Fill
 
 CONTEXT_FRAMES = 2
@@ -88,7 +88,7 @@ Memory = dict[tuple[int, tuple[int, int]], tuple[Holes, Opinion]]
 
 
 @dataclass(frozen=True)
-class _Look:
+class Look:
     """What a window says about its frame before anything is judged."""
 
     evidence: Evidence
@@ -96,8 +96,10 @@ class _Look:
     rough: Mapping[int, Holes]
 
 
-def _look(window: Window, greys: Mapping[int, Grey], memory: Memory | None) -> _Look | None:
+def look_at(window: Window, memory: Memory | None = None) -> Look | None:
+    """None where the frame hasn't two neighbours."""
     at = window.at
+    greys = {number: grey_of(frame) for number, frame in window.frames.items()}
     sides = neighbours_of(at, greys.keys())
     if sides is None:
         return None
@@ -112,10 +114,19 @@ def _look(window: Window, greys: Mapping[int, Grey], memory: Memory | None) -> _
     rough = {number: holes for number, (holes, _) in looked_at.items()}
     clean = clean_greys(greys, rough)
     first, second = sides
+    colours = [opponents_of(window.frames[number]) for number in (at, first, second)]
     evidence = evidence_of(
-        greys[at], (greys[first], greys[second]), (clean[at], clean[first], clean[second]), looked_at[at][1]
+        greys[at],
+        (greys[first], greys[second]),
+        (clean[at], clean[first], clean[second]),
+        looked_at[at][1],
+        rough=(rough[first], rough[second]),
+        colours=None
+        if colours[0] is None or colours[1] is None or colours[2] is None
+        else (colours[0], colours[1], colours[2]),
+        one_sided=not first < at < second,
     )
-    return _Look(evidence, sides, rough)
+    return Look(evidence, sides, rough)
 
 
 def find(window: Window, law: CleanLaw, memory: Memory | None = None) -> Found:
@@ -123,13 +134,12 @@ def find(window: Window, law: CleanLaw, memory: Memory | None = None) -> Found:
 
     With the same `memory` (empty at first) for all windows of a shot, in order, less is computed twice.
     """
-    greys = {number: grey_of(frame) for number, frame in window.frames.items()}
-    look = _look(window, greys, memory)
+    look = look_at(window, memory)
     if look is None:
-        alone = alone_candidates(greys[window.at], law.dirt)
+        alone = alone_candidates(grey_of(window.frames[window.at]), law.dirt)
         return Found(alone, alone.scores - ALONE_SIGMAS, alone.scores > ALONE_SIGMAS, (), (), {})
-    candidates = candidates_of(greys[window.at], look.evidence, law.dirt)
-    odds = log_odds(candidates.facts)
+    candidates = candidates_of(look.evidence, law.dirt)
+    odds = log_odds(candidates.facts, one_sided=look.evidence.one_sided)
     return Found(candidates, odds, odds > law.bar, look.evidence.opinions, look.sides, look.rough)
 
 
@@ -163,7 +173,7 @@ def repair_holes(
         return Filled(current, ())
     count, found = cv2.connectedComponents(holes.astype(np.uint8))
     labels, blobs = np.asarray(found, np.int32), [Hole(kind)] * (count - 1)
-    look = _look(window, {number: grey_of(frame) for number, frame in window.frames.items()}, memory)
+    look = look_at(window, memory)
     versions = []
     if look is not None:
         sides = [(window.frames[number], look.rough[number] | others.get(number, False)) for number in look.sides]

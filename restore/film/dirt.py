@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from restore.film.evidence import Evidence
-from restore.film.working import Grey, Holes, as_float32
+from restore.film.evidence import Evidence, View
+from restore.film.working import Grey, Holes
 from restore.recipe import Polarity
 from restore.tiling import Box
 
@@ -22,12 +22,18 @@ LINES = 1080
 """Lengths are given for a frame of so many lines and go with its height."""
 _GROW_TO = 0.5
 _GROW_PX = 4
+_RIM = 0.15
+"""What stands out less than this much of the peak beside it isn't its rim any more, but scene or grain."""
 _THIN = 0.6
 _SEEN_PX = 12
 _SEEN_RAW = 0.03
 """How far a blob is looked for in neighbours laid over the frame (pixels), and in those as they are (of the height)."""
 _SURROUNDINGS_PX = 2
+_RING_PX = (2, 5)
+_RING_SHARE = 0.1
 _LARGEST_LOOKED_FOR_PX = 80
+_FEW = 0.003
+"""Share of pixels in rough holes that says nothing yet."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ FACTS = (
     "apart shared",
     "seen",
     "seen elsewhere",
+    "beyond surroundings",
+    "recurring",
 )
 """What is known about a blob, in the order of `Candidates.facts`."""
 
@@ -80,11 +88,10 @@ class Candidates:
         return chosen
 
 
-def candidates_of(current: Grey, evidence: Evidence, law: DirtLaw) -> Candidates:
-    """Blobs in `current` with their facts; nothing is decided yet but what `law` forbids."""
+def candidates_of(evidence: Evidence, law: DirtLaw) -> Candidates:
+    """Blobs in a frame with their facts; nothing is decided yet but what `law` forbids."""
     blobs = blobs_of(grown_from(evidence, law), evidence.spike, evidence.score, law)
-    facts = _facts(current, evidence, blobs)
-    return replace(blobs, facts=facts)
+    return replace(blobs, facts=_facts(evidence, blobs))
 
 
 def blobs_of(
@@ -112,7 +119,8 @@ def blobs_of(
     renumbered = np.zeros(count, np.int32)
     renumbered[order] = np.arange(1, len(order) + 1)
     peaks = np.zeros(count)
-    np.maximum.at(peaks, labels.ravel(), score.ravel())
+    there = labels > 0
+    np.maximum.at(peaks, labels[there], score[there])
     areas = stats[order, cv2.CC_STAT_AREA].astype(np.int64)
     boxes = tuple(_box(stats[i]) for i in order)
     nothing = np.zeros((len(order), 0))
@@ -120,10 +128,13 @@ def blobs_of(
 
 
 def grown_from(evidence: Evidence, law: DirtLaw) -> NDArray[np.uint8]:
-    """(H, W), 1 in blobs: everything over half the threshold that hangs together with a seed and lies near one."""
+    """(H, W), 1 in blobs: everything over half the threshold, and over a share of the peaks near by, that hangs
+    together with a seed and lies near one."""
     seeds = (evidence.score > law.seed_sigmas).astype(np.uint8)
-    near = cv2.dilate(seeds, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _GROW_PX + 1,) * 2))
-    maybe = ((np.abs(evidence.spike) > _GROW_TO * law.seed_sigmas) & (near > 0)).astype(np.uint8) | seeds
+    spike = np.abs(evidence.spike)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _GROW_PX + 1,) * 2)
+    peak = cv2.dilate(np.where(seeds > 0, spike, 0), disc)
+    maybe = ((spike > np.maximum(_GROW_TO * law.seed_sigmas, _RIM * peak)) & (peak > 0)).astype(np.uint8) | seeds
     count, labels = cv2.connectedComponents(maybe)
     seeded = np.zeros(count, np.uint8)
     seeded[labels[seeds > 0]] = 1
@@ -143,69 +154,87 @@ def _thinness(stats: NDArray[np.int32]) -> NDArray[np.float64]:
     return 1 - np.minimum(1, stats[:, cv2.CC_STAT_AREA] / (np.pi / 8 * diagonal**2))
 
 
-def _facts(current: Grey, evidence: Evidence, blobs: Candidates) -> NDArray[np.float64]:
-    labels, boxes = blobs.labels, blobs.boxes
-    count, height = len(boxes), current.shape[0]
+def _facts(evidence: Evidence, blobs: Candidates) -> NDArray[np.float64]:
+    count, height = len(blobs.boxes), evidence.spike.shape[0]
+    pixels = np.flatnonzero(blobs.labels)
+    whose = blobs.labels.ravel()[pixels] - 1
 
     def mean_of(values: NDArray[np.float32]) -> NDArray[np.float64]:
-        sums = np.bincount(labels.ravel(), values.ravel().astype(np.float64), count + 1)
-        means: NDArray[np.float64] = sums[1:] / blobs.areas_px
+        sums = np.bincount(whose, values.ravel()[pixels].astype(np.float64), count)
+        means: NDArray[np.float64] = sums / blobs.areas_px
         return means
 
-    def log(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.log(np.maximum(values, 1e-2))
+    def log(values: NDArray[np.float64], least: float = 1e-2) -> NDArray[np.float64]:
+        return np.log(np.maximum(values, least))
 
-    own, shared = (as_float32(cv2.blur(np.abs(o.first - o.second), (5, 5))) / evidence.sigma for o in evidence.opinions)
-    laid = (evidence.opinions[0].first, evidence.opinions[0].second)
+    # Each blob is looked at in the view that shows it best.
+    shown = np.argmax([mean_of(view.score) for view in evidence.views], axis=0) if count else np.zeros(0, np.intp)
+    own, shared = (np.choose(shown, [mean_of(view.apart[opinion]) for view in evidence.views]) for opinion in range(2))
     raw_px = max(4, round(_SEEN_RAW * height))
     near_px = max(4, round(_SEEN_PX * height / LINES))
-    seen = np.zeros((count, 2))
-    for number, box in enumerate(boxes, 1):
-        seen[number - 1] = _seen(current, labels, number, box, laid, evidence.neighbours, near_px, raw_px)
+    seen, beyond = np.zeros((count, 2)), np.zeros(count)
+    for index, box in enumerate(blobs.boxes):
+        view = evidence.views[shown[index]]
+        seen[index] = _seen(view, blobs.labels, index + 1, box, near_px, raw_px)
+        beyond[index] = _beyond(view, blobs.labels, index + 1, box)
     size = np.sqrt(blobs.areas_px) / height * 1000
+    elsewhere = float(np.median(evidence.recurring[::8, ::8]))
     return np.stack(
         [
             log(blobs.scores),
-            log(mean_of(as_float32(np.abs(evidence.spike)))),
+            log(mean_of(np.abs(evidence.spike))),
             log(size),
             blobs.thin.astype(np.float64),
-            log(mean_of(own)),
-            log(mean_of(shared)),
+            log(own),
+            log(shared),
             log(seen[:, 0]),
             log(np.minimum(seen[:, 1], 1)),
+            log(beyond, 0.3),
+            log((mean_of(evidence.recurring) + _FEW) / (elsewhere + _FEW)),
         ],
         axis=1,
     )
 
 
+def _beyond(view: View, labels: NDArray[np.int32], number: int, box: Box) -> float:
+    """How far a blob lies beyond what surrounds it in its own frame, in sigmas: wrong flow finds what is no lighter and
+    no darker than its surroundings, dirt is either."""
+    place = _around(box, _RING_PX[1], view.current.shape)
+    here = (labels[place] == number).astype(np.uint8)
+    inner, outer = (cv2.dilate(here, np.ones((2 * px + 1,) * 2, np.uint8)) for px in _RING_PX)
+    values = view.current[place]
+    ring = np.sort(values[(outer > inner) & (labels[place] == 0)])
+    if not len(ring):
+        return 0.0
+    few = int(_RING_SHARE * len(ring))
+    level = float(values[here > 0].mean())
+    return max(level - float(ring[-1 - few]), float(ring[few]) - level) / view.sigma
+
+
+def _around(box: Box, edge_px: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    y0, x0 = max(0, box.y0 - edge_px), max(0, box.x0 - edge_px)
+    return np.s_[y0 : min(shape[0], box.y1 + edge_px), x0 : min(shape[1], box.x1 + edge_px)]
+
+
 def _seen(
-    current: Grey,
-    labels: NDArray[np.int32],
-    number: int,
-    box: Box,
-    laid: tuple[Grey, Grey],
-    raw: tuple[Grey, Grey],
-    near_px: int,
-    raw_px: int,
+    view: View, labels: NDArray[np.int32], number: int, box: Box, near_px: int, raw_px: int
 ) -> tuple[float, float]:
     """How much of what sets a blob apart stays when it may be looked for around its place: 0 = it's scene, 1 = all.
 
     First in the neighbours laid over the frame, then in them as they are, further.  Its surroundings count too: a speck
     that merely looks like another one doesn't fit in there.
     """
-    edge = _SURROUNDINGS_PX + 1
-    height, width = current.shape
-    x0, y0, x1, y1 = max(0, box.x0 - edge), max(0, box.y0 - edge), min(width, box.x1 + edge), min(height, box.y1 + edge)
-    if max(x1 - x0, y1 - y0) > _LARGEST_LOOKED_FOR_PX:
+    place = _around(box, _SURROUNDINGS_PX + 1, labels.shape)
+    patch = view.current[place]
+    if max(patch.shape) > _LARGEST_LOOKED_FOR_PX:
         return 0.0, 0.0
-    here = (labels[y0:y1, x0:x1] == number).astype(np.uint8)
+    here = (labels[place] == number).astype(np.uint8)
     counts = cv2.dilate(here, np.ones((2 * _SURROUNDINGS_PX + 1,) * 2, np.uint8)).astype(np.float32)
-    patch = current[y0:y1, x0:x1]
-    stands_out = max(min(float((((patch - side[y0:y1, x0:x1]) ** 2) * counts).sum()) for side in laid), 1e-9)
+    stands_out = max(min(float((((patch - side[place]) ** 2) * counts).sum()) for side in view.laid), 1e-9)
 
     def least(sides: tuple[Grey, Grey], reach: int) -> float:
-        around = np.s_[max(0, y0 - reach) : min(height, y1 + reach), max(0, x0 - reach) : min(width, x1 + reach)]
+        around = _around(box, _SURROUNDINGS_PX + 1 + reach, labels.shape)
         found = min(float(cv2.matchTemplate(side[around], patch, cv2.TM_SQDIFF, mask=counts).min()) for side in sides)
         return float(np.sqrt(max(0.0, found) / stands_out))
 
-    return least(laid, near_px), least(raw, raw_px)
+    return least(view.laid, near_px), least(view.sides, raw_px)

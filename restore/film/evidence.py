@@ -1,28 +1,30 @@
 """Owns the evidence that a pixel is single-frame dirt: how far it stands out from both neighbours laid over its frame.
 
 It is SDIp (Kokaram, "Motion Picture Restoration", 1998): the smaller of the two differences, where both have one sign.
-Three things make it strict without making it blind:
+Four things make it strict without making it blind:
 
 * Two opinions about motion, and the milder one counts: flow from this frame, and flow between the neighbours alone.
   Dirt stands out in both; most occlusions in one.
 * It is damped where the neighbours disagree with each other (as Schallauer, Fassold et al. do), counted beyond what
   grain makes of it, and where they have edges: half a pixel of wrong flow is worth a large difference there.
 * It is slightly blurred: specks are larger than grain.
+* Grey is one view of a frame, two differences of its colours are others, each in sigmas of its own grain: dark dirt on
+  a saturated colour and specks of a dye layer hardly change grey.  The flow is grey's.
 
 All of it is in sigmas of what compensated frames differ by, so 8 bits, 16 bits and every stock have the same scale.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from restore.film.flow import Flow, flow_between, match, shared_motion, warped, without_holes
-from restore.film.working import Grey, Holes, as_float32
+from restore.film.flow import Flow, came_from_outside, flow_between, match, shared_motion, warped, without_holes
+from restore.film.working import Frame, Grey, Holes, as_float32, to_float
 
 LEAST_SIGMA = 1 / 255
 """Differences below an 8-bit step are rounding and compression."""
@@ -32,6 +34,14 @@ _EDGE = 0.2
 """A local contrast of 1 sigma in the neighbours counts like this many sigmas of disagreement."""
 _ROUGH_SIGMAS = 4.0
 _ROUGH_GROW_PX = 2
+_COLOUR_COUNTS = 0.92
+"""Three views of a pixel are three chances for noise: 3.5 sigmas of one are as rare as 3.8 of any of three."""
+_OPPONENTS = np.array([[1, 0, -1], [-0.5, 1, -0.5]], np.float32)
+_AROUND = 0.05
+"""How far around a pixel candidates of the neighbours count as recurring, of the height."""
+
+Colours = NDArray[np.float32]
+"""(H, W, 2): the differences of a frame's colours, R - B and G - (R + B) / 2."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +52,27 @@ class Opinion:
     second: Grey
     to_first: Flow
     to_second: Flow
+    gains: tuple[float, float]
+    """What the neighbours' brightness was multiplied by."""
 
-    def spike(self, current: Grey) -> NDArray[np.float32]:
-        """(H, W), signed: how far `current` stands out from both; 0 where they lie on either side of it."""
-        a, b = (cv2.GaussianBlur(current - side, (0, 0), _BLUR_PX) for side in (self.first, self.second))
-        smaller = np.minimum(np.abs(a), np.abs(b))
-        return np.where(a * b > 0, np.copysign(smaller, a), 0).astype(np.float32)
 
-    def disagreement(self) -> NDArray[np.float32]:
-        """(H, W): mean difference of the neighbours around each pixel."""
-        return as_float32(cv2.blur(np.abs(self.first - self.second), (_DISAGREE_PX, _DISAGREE_PX)))
+@dataclass(frozen=True)
+class View:
+    """What a frame and its neighbours look like in one respect: in grey, or in a difference of colours."""
+
+    current: Grey
+    laid: tuple[Grey, Grey]
+    """The neighbours by this frame's own flow."""
+    sides: tuple[Grey, Grey]
+    """The neighbours as they are."""
+    sigma: float
+    """What compensated neighbours differ by where nothing is wrong, in the frame's unit."""
+    spike: NDArray[np.float32]
+    """(H, W), >= 0, in sigmas, undamped."""
+    score: NDArray[np.float32]
+    """(H, W), >= 0, in sigmas, damped."""
+    apart: tuple[NDArray[np.float32], NDArray[np.float32]]
+    """(H, W) each: what the neighbours differ by around a pixel, in sigmas: by the own flow, by the neighbours'."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +80,17 @@ class Evidence:
     """What speaks for dirt in one frame, in sigmas."""
 
     spike: NDArray[np.float32]
-    """(H, W), signed, undamped: + is lighter than the neighbours."""
+    """(H, W), undamped, in the view that shows most; its sign is grey's: + is lighter than the neighbours."""
     score: NDArray[np.float32]
     """(H, W), >= 0, damped: seeds are taken from it."""
-    sigma: float
-    """What compensated neighbours differ by where nothing is wrong, in the frame's unit."""
+    views: tuple[View, ...]
+    """Grey first."""
     opinions: tuple[Opinion, Opinion]
     """From this frame's own flow, and from the neighbours' flow."""
-    neighbours: tuple[Grey, Grey]
-    """As they are, not laid over."""
+    recurring: NDArray[np.float32]
+    """(H, W): share of pixels around that are rough holes in the neighbours."""
+    one_sided: bool
+    """Both neighbours lie on the same side: what comes into sight, or goes out of it, looks like dirt."""
 
 
 def neighbours_of(frame: int, there: Collection[int]) -> tuple[int, int] | None:
@@ -94,25 +117,88 @@ def rough_holes(greys: Mapping[int, Grey], frame: int) -> tuple[Holes, Opinion]:
         raise ValueError(f"frame {frame} has no two neighbours")
     a, b = (greys[side] for side in sides)
     opinion = _opinion(current, a, b, *shared_motion(a, b, sides[0] - frame, sides[1] - frame))
-    spike = np.abs(opinion.spike(current))
-    found = (spike > _ROUGH_SIGMAS * _sigma(current, opinion)).astype(np.uint8)
+    spike = np.abs(_spike(current, opinion.first, opinion.second))
+    found = (spike > _ROUGH_SIGMAS * _sigma(current, opinion.first)).astype(np.uint8)
     return cv2.dilate(found, np.ones((2 * _ROUGH_GROW_PX + 1,) * 2, np.uint8)).view(np.bool_), opinion
 
 
-def evidence_of(current: Grey, sides: tuple[Grey, Grey], clean: tuple[Grey, Grey, Grey], shared: Opinion) -> Evidence:
+def evidence_of(
+    current: Grey,
+    sides: tuple[Grey, Grey],
+    clean: tuple[Grey, Grey, Grey],
+    shared: Opinion,
+    *,
+    rough: tuple[Holes, Holes],
+    colours: tuple[Colours, Colours, Colours] | None = None,
+    one_sided: bool = False,
+) -> Evidence:
     """Evidence in `current` between its neighbours `sides`; `clean` are the three with rough holes filled.
 
-    `shared` is the opinion that `rough_holes` gave for this frame.
+    `shared` is the opinion that `rough_holes` gave for this frame, `rough` are the neighbours' rough holes, and
+    `colours` those of the frame and its neighbours (None: the film is grey).
     """
     flows = [flow_between(clean[0], side) for side in clean[1:]]
     own = _opinion(current, clean[1], clean[2], *flows)
-    sigma = _sigma(current, own)
-    a, b = own.spike(current), shared.spike(current)
-    spike = np.where(a * b > 0, np.where(np.abs(a) < np.abs(b), a, b), 0).astype(np.float32) / np.float32(sigma)
-    apart = [opinion.disagreement() for opinion in (own, shared)]
-    beyond = np.maximum(0, np.minimum(*apart) - np.float32(np.median(apart[0]))) / np.float32(sigma)
-    damping = 1 + beyond + np.float32(_EDGE / sigma) * _contrast(as_float32((own.first + own.second) / 2))
-    return Evidence(spike, as_float32(np.abs(spike) / damping), sigma, (own, shared), sides)
+    opinions = own, shared
+    laid = [(opinion.first, opinion.second) for opinion in opinions]
+    views = [_view(current, sides, laid)]
+    if colours is not None and any(plane.any() for plane in colours):
+        views += _colour_views(colours, opinions)
+    spike, score = views[0].spike, views[0].score
+    for view in views[1:]:
+        spike = np.maximum(spike, np.float32(_COLOUR_COUNTS) * view.spike)
+        score = np.maximum(score, np.float32(_COLOUR_COUNTS) * view.score)
+    if one_sided:
+        # Beyond the border both neighbours know nothing, and so nothing stands out from them.
+        known = ~(came_from_outside(flows[0]) | came_from_outside(flows[1]))
+        spike, score = spike * known, score * known
+    lighter = as_float32(np.copysign(spike, 2 * current - own.first - own.second))
+    side = 2 * max(4, round(_AROUND * current.shape[0])) + 1
+    recurring = as_float32(cv2.blur(rough[0].astype(np.float32) + rough[1], (side, side))) * np.float32(0.5)
+    return Evidence(lighter, as_float32(score), tuple(views), opinions, recurring, one_sided)
+
+
+def opponents_of(frame: Frame) -> Colours | None:
+    """The differences of a frame's colours; None for one of one channel."""
+    return None if frame.shape[2] == 1 else as_float32(cv2.transform(to_float(frame), _OPPONENTS))
+
+
+def _view(current: Grey, sides: tuple[Grey, Grey], laid: Sequence[tuple[Grey, Grey]]) -> View:
+    """`laid`: the neighbours by the own flow, and by the neighbours' flow."""
+    sigma = _sigma(current, laid[0][0])
+    a, b = (_spike(current, *pair) for pair in laid)
+    spike = np.where(a * b > 0, np.minimum(np.abs(a), np.abs(b)), 0).astype(np.float32) / np.float32(sigma)
+    apart = [as_float32(cv2.blur(np.abs(x - y), (_DISAGREE_PX,) * 2)) / np.float32(sigma) for x, y in laid]
+    beyond = np.maximum(0, np.minimum(*apart) - np.float32(np.median(apart[0][::2, ::2])))
+    damping = 1 + beyond + np.float32(_EDGE / sigma) * _contrast(as_float32((laid[0][0] + laid[0][1]) / 2))
+    return View(current, laid[0], sides, sigma, spike, as_float32(spike / damping), (apart[0], apart[1]))
+
+
+def _colour_views(colours: tuple[Colours, Colours, Colours], opinions: tuple[Opinion, Opinion]) -> list[View]:
+    """Both differences of colours; they follow a flicker's gain, and its offset leaves them alone."""
+    laid = [
+        [
+            cv2.split(warped(side, flow) * np.float32(gain))
+            for side, flow, gain in zip(colours[1:], (opinion.to_first, opinion.to_second), opinion.gains, strict=True)
+        ]
+        for opinion in opinions
+    ]
+    current, *sides = (cv2.split(plane) for plane in colours)
+    return [
+        _view(
+            as_float32(current[c]),
+            (as_float32(sides[0][c]), as_float32(sides[1][c])),
+            [(as_float32(a[c]), as_float32(b[c])) for a, b in laid],
+        )
+        for c in range(2)
+    ]
+
+
+def _spike(current: Grey, first: Grey, second: Grey) -> NDArray[np.float32]:
+    """(H, W), signed: how far `current` stands out from both; 0 where they lie on either side of it."""
+    a, b = (cv2.GaussianBlur(current - side, (0, 0), _BLUR_PX) for side in (first, second))
+    smaller = np.minimum(np.abs(a), np.abs(b))
+    return np.where(a * b > 0, np.copysign(smaller, a), 0).astype(np.float32)
 
 
 def clean_greys(greys: Mapping[int, Grey], holes: Mapping[int, Holes]) -> dict[int, Grey]:
@@ -122,12 +208,14 @@ def clean_greys(greys: Mapping[int, Grey], holes: Mapping[int, Holes]) -> dict[i
 
 def _opinion(current: Grey, a: Grey, b: Grey, to_a: Flow, to_b: Flow) -> Opinion:
     laid = [warped(side, flow) for side, flow in ((a, to_a), (b, to_b))]
-    first, second = (match(current, side)(side) for side in laid)
-    return Opinion(first, second, to_a, to_b)
+    lines = [match(current, side) for side in laid]
+    first, second = (line(side) for line, side in zip(lines, laid, strict=True))
+    return Opinion(first, second, to_a, to_b, (lines[0].gain, lines[1].gain))
 
 
-def _sigma(current: Grey, opinion: Opinion) -> float:
-    return max(LEAST_SIGMA, 1.4826 * float(np.median(np.abs(current - opinion.first))))
+def _sigma(current: Grey, laid: Grey) -> float:
+    off = np.abs(current[::2, ::2] - laid[::2, ::2])
+    return max(LEAST_SIGMA, 1.4826 * float(np.median(off)))
 
 
 def _contrast(grey: Grey) -> NDArray[np.float32]:

@@ -1,10 +1,11 @@
 """Owns the verdict on candidates for dirt: how likely each is dirt, and how many false ones a shot will stand.
 
 A logistic model over a blob's facts, fitted on clips and pans with and without planted damage
-(`benchmarks/film_judge.py`).  It was fitted with as many true as false ones; how many there are in a shot is found from
-the shot itself, by the expectation-maximisation of Saerens, Latinne and Decaestecker, "Adjusting the outputs of a
-classifier to new a priori probabilities" (2002).  On a clean shot that share goes to zero and the bar rises; on a dirty
-one it falls.  The bar then is as low as the budget of false objects a frame allows.
+(`benchmarks/film_judge.py`); another one for the first and last frame of a shot, whose neighbours lie on one side.
+They were fitted with as many true as false ones; how many there are in a shot is found from the shot itself, by the
+expectation-maximisation of Saerens, Latinne and Decaestecker, "Adjusting the outputs of a classifier to new a priori
+probabilities" (2002).  On a clean shot that share goes to zero and the bar rises; on a dirty one it falls.  The bar
+then is as low as the budget of false objects a frame allows.
 """
 
 from __future__ import annotations
@@ -20,19 +21,41 @@ from restore.film.dirt import FACTS
 Terms = NDArray[np.float64]
 
 _WEIGHTS: dict[str, float] = {
-    "peak": 2.3818,
-    "contrast": 2.4002,
-    "size": -0.6825,
-    "thin": -1.3826,
-    "apart": -0.3877,
-    "apart shared": -1.9526,
-    "seen": 0.5199,
-    "seen elsewhere": 3.5023,
-    "apart x seen elsewhere": 0.5201,
+    "peak": 3.1667,
+    "contrast": -0.0589,
+    "size": -0.5581,
+    "thin": -0.3115,
+    "apart": 0.5797,
+    "apart shared": -0.6537,
+    "seen": 0.8957,
+    "seen elsewhere": 1.8402,
+    "beyond surroundings": 0.2665,
+    "recurring": -0.6509,
+    "apart x seen elsewhere": -0.0883,
+    "recurring x seen elsewhere": 1.8135,
 }
-_CONSTANT = -3.7224
+_CONSTANT = -3.0318
+_WEIGHTS_AT_ENDS: dict[str, float] = {
+    "peak": 3.2024,
+    "contrast": -0.5019,
+    "size": -1.0718,
+    "thin": -0.4259,
+    "apart": 0.4184,
+    "apart shared": -0.1106,
+    "seen": 0.7917,
+    "seen elsewhere": 2.0447,
+    "beyond surroundings": 0.3438,
+    "recurring": -0.9549,
+    "apart x seen elsewhere": 0.0114,
+    "recurring x seen elsewhere": 1.1635,
+}
+_CONSTANT_AT_ENDS = -2.1088
+"""Where both neighbours lie on one side there are as many true ones as elsewhere and twice as many false ones, which is
+counted in here."""
+_STRICTER_AT_ENDS = 1.0
+"""Log-odds: what comes into sight there was in no frame, and no fact tells that from dirt on every film."""
 
-LOWEST_BAR, DEFAULT_BAR, HIGHEST_BAR = -1.0, 1.0, 8.0
+LOWEST_BAR, DEFAULT_BAR, HIGHEST_BAR = 0.0, 1.0, 8.0
 """Log-odds.  Below the lowest nothing is dirt, whatever a shot looks like; the default is for shots not sampled."""
 _EM_ROUNDS = 200
 _PRIOR_FALSE = 1.0
@@ -40,19 +63,22 @@ _PRIOR_FALSE = 1.0
 
 
 def terms_of(facts: NDArray[np.float64]) -> Terms:
-    """(blobs, FACTS + 1): the facts, and one product: that neighbours disagree means less where nothing like the blob
-    is found elsewhere."""
-    apart, elsewhere = facts[:, FACTS.index("apart")], facts[:, FACTS.index("seen elsewhere")]
-    return np.concatenate([facts, (apart * elsewhere)[:, None]], axis=1)
+    """(blobs, FACTS + 2): the facts, and two products: that neighbours disagree, or that much happens around,
+    means less where nothing like the blob is found elsewhere."""
+    apart, recurring, elsewhere = (facts[:, FACTS.index(name)] for name in ("apart", "recurring", "seen elsewhere"))
+    return np.concatenate([facts, np.stack([apart * elsewhere, recurring * elsewhere], axis=1)], axis=1)
 
 
-TERMS = (*FACTS, "apart x seen elsewhere")
+TERMS = (*FACTS, "apart x seen elsewhere", "recurring x seen elsewhere")
 
 
-def log_odds(facts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(blobs,): 0 = as likely dirt as not, were there as much of both."""
-    weights = np.array([_WEIGHTS[name] for name in TERMS])
-    odds: NDArray[np.float64] = terms_of(facts) @ weights + _CONSTANT
+def log_odds(facts: NDArray[np.float64], *, one_sided: bool = False) -> NDArray[np.float64]:
+    """(blobs,): 0 = as likely dirt as not, were there as much of both between two neighbours."""
+    table, constant = _WEIGHTS, _CONSTANT
+    if one_sided:
+        table, constant = _WEIGHTS_AT_ENDS, _CONSTANT_AT_ENDS - _STRICTER_AT_ENDS
+    weights = np.array([table[name] for name in TERMS])
+    odds: NDArray[np.float64] = terms_of(facts) @ weights + constant
     return odds
 
 

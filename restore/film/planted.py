@@ -94,6 +94,8 @@ class Planting:
     """Of specks; 1 is as many as the annotated scans have."""
     light_share: float = 0.5
     """Share of light specks (dirt on a negative); the others are dark."""
+    dye_share: float = 0.0
+    """Share of specks that harm one or two channels of three only, as where a dye layer is damaged."""
     opacity: tuple[float, float] = (0.6, 1.0)
     soft_px: tuple[float, float] = (0.3, 0.9)
     """Deviation of the blur of each speck's rim."""
@@ -141,8 +143,9 @@ def _plant_one(frame: NDArray[np.float32], planting: Planting, stamps: Sequence[
         clean = as_float32(shifted).reshape(frame.shape)
     if planting.flicker:
         clean = np.clip(clean * np.float32(gain) + np.float32(offset), 0, 1)
-    alpha, level, labels = _specks(height, width, planting, stamps, rng)
-    damaged = clean * (1 - alpha[..., None]) + (level * alpha)[..., None]
+    alpha, level, labels, layers = _specks(height, width, planting, stamps, rng)
+    each = alpha[..., None] * (layers if frame.shape[2] == 3 else 1)
+    damaged = clean * (1 - each) + level[..., None] * each
     lines, scratched = _scratches(height, width, planting.scratches, rng)
     if planting.scratches:
         damaged = damaged + lines[..., None]
@@ -152,11 +155,12 @@ def _plant_one(frame: NDArray[np.float32], planting: Planting, stamps: Sequence[
 
 def _specks(
     height: int, width: int, planting: Planting, stamps: Sequence[Stamp], rng: Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]:
-    """Opacity, level and number (H, W each) of the specks of one frame."""
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]:
+    """Opacity, level and number (H, W each) of a frame's specks, and the channels they harm (H, W, 3; 0 or 1)."""
     alpha = np.zeros((height, width), np.float32)
     level = np.zeros((height, width), np.float32)
     labels = np.zeros((height, width), np.int32)
+    layers = np.ones((height, width, 3), np.float32)
     lines = planting.lines or height
     share = planting.density * width * height / (lines**2 * _FRAME_WIDTH)
     number = 0
@@ -181,7 +185,10 @@ def _specks(
             alpha[there][over] = part[over]
             level[there][over] = value
             labels[there][over & (part >= _TRUTH_FROM)] = number
-    return alpha, level, labels
+            if planting.dye_share:
+                harmed = rng.permutation(np.array([1, rng.integers(2), 0], np.float32))
+                layers[there][over] = harmed if rng.random() < planting.dye_share else 1
+    return alpha, level, labels, layers
 
 
 def _turned(stamp: Stamp, diameter_px: float, soft_px: float, rng: Generator) -> NDArray[np.float32]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
-from moving import pan, specks
+from moving import pan, specks, texture
 
 from restore.film.clean import (
     CONTEXT_FRAMES,
@@ -24,6 +25,7 @@ from restore.recipe import Polarity
 from restore.trust.ledger import Fill
 
 FRAMES = pan(7)
+OTHER = texture(9, 180, 240)
 LAW = CleanLaw(bar=0.0)
 LARGE = CleanLaw(DirtLaw(max_size_px=9), bar=0.0)
 
@@ -54,6 +56,64 @@ def test_most_specks_are_found_at_the_ends_of_a_shot_too(damaged: list[Planted])
 def test_a_clean_shot_has_next_to_no_false_objects() -> None:
     counts = [int(find(window_of(FRAMES, at), LAW).kept.sum()) for at in range(len(FRAMES))]
     assert np.mean(counts) <= 2
+
+
+def crossed(frames: list[np.ndarray]) -> list[np.ndarray]:
+    """A textured disc crosses the frames, quicker than the ground: parts of it and of the ground come and go."""
+    y, x = np.mgrid[: frames[0].shape[0], : frames[0].shape[1]]
+    made = []
+    for number, frame in enumerate(frames):
+        inside = (np.hypot(x - 60 - 14 * number, y - 90) < 30)[..., None]
+        made.append(np.where(inside, np.roll(OTHER, 14 * number, axis=1), frame).astype(np.float32))
+    return made
+
+
+def test_what_comes_into_sight_at_a_shots_ends_is_no_dirt() -> None:
+    frames = crossed(pan(5, step_px=(-6.0, 4.0), grain=0.004))
+    assert [int(find(window_of(frames, at), LARGE).kept.sum()) for at in (0, 4)] == [0, 0]
+
+
+def test_specks_that_differ_in_colour_alone_are_found_by_their_colour() -> None:
+    frames = [frame.copy() for frame in FRAMES]
+    places = [(40, 50), (70, 120), (110, 60), (140, 180)]
+    for y, x in places:
+        frames[3][y : y + 4, x : x + 4] = frames[3][y : y + 4, x : x + 4].mean(axis=2, keepdims=True) + np.float32(
+            [-0.2, 0.0, 0.2]
+        )
+    frames = [frame.clip(0, 1) for frame in frames]
+    grey = [frame.mean(axis=2, keepdims=True) for frame in frames]
+    for some, wanted in ((frames, True), (grey, False)):
+        holes = find(window_of(some, 3), LAW).holes
+        assert [bool(holes[y + 1 : y + 3, x + 1 : x + 3].all()) for y, x in places] == [wanted] * len(places)
+
+
+def test_what_flashes_in_one_patch_all_the_time_is_scene() -> None:
+    rng = np.random.default_rng(5)
+
+    def with_specks(frame: np.ndarray, count: int, columns: tuple[int, int]) -> np.ndarray:
+        frame = frame.copy()
+        for _ in range(count):
+            y, x = int(rng.integers(10, 170)), int(rng.integers(*columns))
+            frame[y : y + 2, x : x + 3] = 0.98
+        return frame
+
+    # Few specks anywhere on the left; many, always there, on the right.
+    frames = [with_specks(with_specks(frame, 3, (5, 110)), 40, (150, 230)) for frame in FRAMES]
+    found = find(window_of(frames, 3), LAW)
+    left = np.array([box.x1 < 120 for box in found.candidates.boxes])
+    assert found.odds[~left].mean() < 0
+    assert found.kept[left].mean() > 0.6
+
+
+def test_a_hole_ends_where_a_speck_does() -> None:
+    frames = [frame.copy() for frame in pan(5, grain=0.004)]
+    speck = cv2.GaussianBlur(np.pad(np.ones((4, 4), np.float32), 8), (0, 0), 0.9)[..., None]
+    place = np.s_[76:96, 96:116]
+    frames[2][place] = frames[2][place] * (1 - speck) + speck
+    found = find(window_of(frames, 2), LARGE)
+    grown = found.candidates.holes(found.kept)
+    assert grown[place][speck[..., 0] > 0.3].all()
+    assert grown[66:106, 86:126].sum() < 1.6 * (speck > 0.1).sum()
 
 
 def test_a_cleaned_frame_is_nearer_to_the_clean_one_and_elsewhere_bit_identical(damaged: list[Planted]) -> None:

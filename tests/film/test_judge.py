@@ -44,3 +44,16 @@ def test_what_is_found_elsewhere_and_stands_out_less_is_less_likely_dirt() -> No
     fainter[0, FACTS.index("peak")] = np.log(4)
     assert log_odds(moved) < log_odds(facts)
     assert log_odds(fainter) < log_odds(facts)
+
+
+def test_what_recurs_around_its_place_is_less_likely_dirt() -> None:
+    facts = np.zeros((1, len(FACTS)))
+    often = facts.copy()
+    often[0, FACTS.index("recurring")] = np.log(10)
+    assert log_odds(often) < log_odds(facts)
+
+
+def test_at_a_shots_ends_the_same_blob_is_less_likely_dirt() -> None:
+    facts = np.zeros((1, len(FACTS)))
+    facts[0, FACTS.index("peak")], facts[0, FACTS.index("contrast")] = np.log(6), np.log(4)
+    assert log_odds(facts, one_sided=True) < log_odds(facts)

@@ -36,6 +36,14 @@ def test_specks_have_the_size_that_was_measured_rims_included() -> None:
     assert abs(median - SIZES["dust"].median / 100 * 1080) < 0.8
 
 
+def test_damage_of_dye_layers_leaves_a_channel_alone() -> None:
+    for one in plant(FRAMES, Planting(lines=1080, dye_share=1.0), specks(), seed=3):
+        harmed = np.abs(one.frame - one.clean) > 0.1
+        assert harmed.any(axis=2).sum() > 0.3 * one.specks.sum()
+        assert not harmed.all(axis=2).any()
+        assert not harmed[~one.specks].any()
+
+
 def test_flicker_and_weave_are_what_the_truth_says() -> None:
     one = next(plant(FRAMES, Planting(flicker=0.05), [], seed=4))
     expected = np.clip(FRAMES[0] * one.gain + one.offset, 0, 1)
