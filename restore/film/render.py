@@ -1,7 +1,7 @@
 """Owns the restoring of one stretch of a reel: frames in, frames without damage and their ledger out, in order.
 
-The order of steps is that of restorers: steady, flicker, scratches and dirt, fill.  What a stretch gives depends on
-the reel, the plan and the settings alone; nothing crosses from one shot into another.
+The order of steps is that of restorers: steady, flicker, scratches and dirt, fill, grain.  What a stretch gives depends
+on the reel, the plan and the settings alone; nothing crosses from one shot into another.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from restore.film.blobs import Blobs, boxes_meet
 from restore.film.clean import CONTEXT_FRAMES, CleanLaw, Found, Memory, Window, find, repair, repair_holes
+from restore.film.degrain import degrained
 from restore.film.dirt import DirtLaw
 from restore.film.fill import Filled, Filler, navier_stokes
+from restore.film.grain import GrainCurve
 from restore.film.judge import DEFAULT_BAR
 from restore.film.lines import Line
-from restore.film.native import Holes, Native, Sampled, Working, spliced
+from restore.film.native import Holes, Native, Working, spliced
 from restore.film.netfill import NetFiller
 from restore.film.plan import Plan, Shot
 from restore.film.prepared import Prepared, prepared, reach_frames, read_on
@@ -62,6 +64,8 @@ class Rendered:
     """(H, W, C): the same as working pictures, before and after."""
     damage: str = ""
     """What its decoder couldn't read."""
+    grain: GrainCurve | None = None
+    """How much grain it had, as a display shows it, where that was taken out."""
 
 
 @dataclass
@@ -153,7 +157,6 @@ class _Stretch:
         item = self._ready.get(position)
         if item is None:
             return
-        lines: list[Line] = []
         if searched:
             near = [n for n in range(position - CONTEXT_FRAMES, position + CONTEXT_FRAMES + 1) if n in self._looks]
             looks, at = [self._looks[n] for n in near], near.index(position)
@@ -236,8 +239,13 @@ class _Stretch:
         film = item.film
         undone = self._tools.undone.get(film.number, ())
         repairs, touched = blobs.numbered(undone, self._shot.exclude)
+        grain = None
         if self._shot.whole_frame:
             picture = np.where(touched[..., None], frame, item.shown)
+            if self._shot.degrain:
+                window = self._window(item.position)
+                made = degrained(picture, [window.frames[n] for n in window.frames if n != window.at])
+                picture, grain = made.frame, made.curve
             touched = np.ones(touched.shape, np.bool_)
         else:
             picture = frame
@@ -246,12 +254,10 @@ class _Stretch:
         new = film.working.copy()
         new[touched] = self._tones.stored(picture[touched], film.working)
         after = spliced(film.native, new, touched)
-        return Rendered(film.number, film.native, after, repairs, touched, film.working, new, film.damage)
+        return Rendered(film.number, film.native, after, repairs, touched, film.working, new, film.damage, grain)
 
     def _rim_px(self, item: Prepared) -> int:
-        native = item.film.native
-        coarse = isinstance(native, Sampled) and native.signal.layout.halvings != (0, 0)
-        return 1 + _CHROMA_RIM_PX if coarse else 1
+        return 1 + _CHROMA_RIM_PX if item.film.coarse_colour else 1
 
     def _kept(self, found: Found) -> Found:
         if not self._shot.exclude:
@@ -266,7 +272,8 @@ class _Stretch:
 def law_of(settings: ShotSettings) -> CleanLaw:
     """How a shot's dirt is found."""
     bar = DEFAULT_BAR if settings.bar is None else settings.bar
-    return CleanLaw(DirtLaw(polarity=settings.polarity, max_size_px=settings.max_size_px), bar)
+    dirt = DirtLaw(polarity=settings.polarity, max_size_px=settings.max_size_px)
+    return CleanLaw(dirt, bar, grain=not settings.degrain)
 
 
 def tools_for(settings: FilmSettings, device: str) -> Tools:

@@ -179,3 +179,21 @@ def test_a_shots_bar_is_found_from_some_of_its_frames(reel: MemoryReel) -> None:
     assert judge_shot(reel, plan, plan.shots[0]).dirt_share > 0.3
     clean = MemoryReel(in_16_bits(pan(14, size=SIZE)), 100)
     assert judge_shot(clean, plan_of(clean), plan.shots[0]).dirt_share < 0.3
+
+
+def test_grain_is_taken_out_of_whole_frames_after_repair_and_any_division_gives_the_same(
+    reel: MemoryReel, damaged: list[Planted]
+) -> None:
+    plan = plan_of(reel, {reel.first: replace(WITH, degrain=True)})
+    made = list(render(reel, plan, SETTINGS, 5, 8, Tools()))
+    clean = pan(14, grain=0, size=SIZE)
+    for one, truth, wanted in zip(made, damaged[5:8], clean[5:8], strict=True):
+        assert isinstance(one, Rendered)
+        before, after = (np.abs(values - wanted).mean() for values in (truth.frame, one.new / 65535))
+        assert one.touched.all()
+        assert one.grain is not None
+        assert after < before / 2
+    alone = next(render(reel, plan, SETTINGS, 7, 8, Tools()))
+    assert isinstance(alone, Rendered)
+    assert isinstance(made[2], Rendered)
+    assert np.array_equal(alone.new, made[2].new)
