@@ -25,8 +25,8 @@ from restore.holes.found import one_kind
 from restore.image import Alpha, Image, Stored, Transfer
 from restore.inpaint import Damaged, Inpainter, arbiter
 from restore.inpaint.arbiter import FEATURES, FILLS, WITHIN, Arbiter, Evidence, Vector
-from restore.inpaint.fills import navier_stokes_8bit
 from restore.models.inpainting import DEFAULT, InpaintModel, load
+from restore.navier_stokes import navier_stokes_8bit
 from restore.recipe import FindHoles, Grain, HolesFrom, Inpaint
 from restore.train.crops import open_shard
 from restore.train.damage import BUCKETS, Damage, Holes, draw, lay_overlay, narrowed, radius_limit_px

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from restore.image import Alpha, Image, Stored, Transfer
 from restore.inpaint import inpaint
-from restore.inpaint.fills import navier_stokes_8bit, push_pull_planes
+from restore.inpaint.fills import push_pull_planes
 from restore.models.inpainting import INPUTS, InpaintModel
+from restore.navier_stokes import navier_stokes_8bit
 from restore.recipe import Grain, Inpaint
 
 Method = Callable[[Pixels, Holes], Pixels]

@@ -14,17 +14,17 @@ PACKAGE = ROOT / "restore"
 # Imports go only to the left, inside functions too.  A new module gets its place here, in the change that adds it.
 ORDER = (
     "errors", "image", "recipe", "cpu", "ops", "device", "traits", "formats", "models", "tiling", "cover", "halo",
-    "color", "curve", "resample", "bleed", "planes", "batcher", "upscale", "trust", "holes", "inpaint", "film", "api",
-    "train", "batch", "reels", "report", "doctor", "cli",
+    "color", "curve", "resample", "bleed", "navier_stokes", "planes", "batcher", "upscale", "trust", "holes", "inpaint",
+    "film", "api", "train", "batch", "reels", "report", "doctor", "cli",
 )  # fmt: skip
 ENTRIES = ("__init__", "__main__")  # these only point at the others
 
 # Listing, planning, decoding and the command line's start-up: torch costs them seconds and half a gigabyte.
 LIGHT = (
     "__init__.py", "__main__.py", "api.py", "errors.py", "image.py", "recipe.py", "traits/**/*.py", "bleed.py",
-    "doctor.py", "formats/**/*.py", "models/__init__.py", "models/catalogue.py", "cli/**/*.py",
-    "batch/__init__.py", "batch/walk.py", "batch/plan.py", "batch/journal.py", "batch/fsops.py", "batch/publish.py",
-    "batch/job.py",
+    "navier_stokes.py", "film/**/*.py", "doctor.py", "formats/**/*.py", "models/__init__.py", "models/catalogue.py",
+    "cli/**/*.py", "batch/__init__.py", "batch/walk.py", "batch/plan.py", "batch/journal.py", "batch/fsops.py",
+    "batch/publish.py", "batch/job.py",
 )  # fmt: skip
 HEAVY = {"torch", "torchvision", "spandrel", "basicsr", "ray", "openvino"}
 

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from restore.film.evidence import Opinion
 from restore.film.flow import Flow, came_from_outside, match, warped
 from restore.film.grain import GrainCurve, fine_structure, grain_curve, grain_from
-from restore.film.working import Frame, Grey, Holes, as_float32, from_float, grain_sigma, grey_of, to_8_bit, to_float
+from restore.film.working import Frame, Holes, as_float32, from_float, grain_sigma, grey_of, to_8_bit, to_float
+from restore.navier_stokes import navier_stokes as planes_filled
+from restore.navier_stokes import navier_stokes_8bit
 from restore.tiling import Box
 from restore.trust.ledger import Fill, Repair
 
@@ -66,20 +68,10 @@ def version_of(current: Frame, other: Frame, other_holes: Holes, flow: Flow) -> 
 
 
 def navier_stokes(frame: Frame, holes: Holes) -> Frame:
-    """The classical fill (Bertalmio et al., 2001), channel by channel, in 16 bits' precision around 8-bit structure."""
+    """The classical fill of a frame (H, W, C), in its number type; grey where nothing is known."""
     values = to_float(frame)
-    planes = [_navier_stokes_plane(np.ascontiguousarray(values[..., c]), holes) for c in range(values.shape[2])]
-    return from_float(np.stack(planes, axis=2), frame)
-
-
-def _navier_stokes_plane(plane: Grey, holes: Holes) -> Grey:
-    if not holes.any():
-        return plane
-    if holes.all():
-        return np.full_like(plane, 0.5)
-    wide = np.rint(np.clip(plane, 0, 1) * 65535).astype(np.uint16)
-    filled = cv2.inpaint(wide, holes.astype(np.uint8), 3, cv2.INPAINT_NS).astype(np.float32) / 65535
-    return np.where(holes, filled, plane)
+    filled = np.full_like(values, 0.5) if holes.all() else planes_filled(values, ~holes)
+    return np.where(holes[..., None], from_float(filled, frame), frame)
 
 
 @dataclass(frozen=True)
@@ -261,9 +253,7 @@ def _verdict(current: Frame, labels: NDArray[np.int32], number: int, box: Box, t
         return _Verdict(box, area, True, 0.0)
     grey = to_float(current)[place].mean(axis=2)
     content = temporal.values[place].mean(axis=2)
-    smooth = (
-        cv2.inpaint(to_8_bit(grey), (labels[place] > 0).astype(np.uint8), 3, cv2.INPAINT_NS).astype(np.float32) / 255
-    )
+    smooth = navier_stokes_8bit(to_8_bit(grey), labels[place] > 0).astype(np.float32) / 255
     left = float(temporal.share[place][known].mean())
     missed = max(0.0, float(((smooth - content)[known] ** 2).mean()) - left * temporal.grain)
     wrong = float(temporal.error[place][known].mean())

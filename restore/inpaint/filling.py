@@ -24,9 +24,10 @@ from restore.inpaint.atlas import Crop, Frame, lay_out
 from restore.inpaint.biharmonic import biharmonic
 from restore.inpaint.chroma import Chroma, around
 from restore.inpaint.coarse import depths, halve, middle
-from restore.inpaint.fills import Flags, Planes, navier_stokes
+from restore.inpaint.fills import Flags, Planes
 from restore.inpaint.surface import Surface
 from restore.models.inpainting import InpaintModel
+from restore.navier_stokes import navier_stokes
 from restore.tiling import Box
 
 _RIM_PX = 3

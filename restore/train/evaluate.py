@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from restore.errors import SetupError
-from restore.inpaint.fills import navier_stokes_8bit
 from restore.models.pconv import PconvUnet
 from restore.models.push_pull import push_pull
+from restore.navier_stokes import navier_stokes_8bit
 from restore.train.crops import Crops, Shard
 from restore.train.damage import BUCKETS, Holes, draw, lay_overlay, narrowed, radius_limit_px
 

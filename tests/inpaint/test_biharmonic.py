@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from restore.inpaint.biharmonic import LARGEST_PX, biharmonic
-from restore.inpaint.fills import Planes, navier_stokes
+from restore.inpaint.fills import Planes
+from restore.navier_stokes import navier_stokes
 
 
 def ramp(height: int = 40, width: int = 50) -> Planes:

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from restore.errors import SetupError
-from restore.inpaint.fills import navier_stokes_8bit
 from restore.models import pconv, store
 from restore.models.pconv import PconvUnet
+from restore.navier_stokes import navier_stokes_8bit
 from restore.train import inpainter
 from restore.train.checkpoint import State
 from restore.train.crops import open_shard
