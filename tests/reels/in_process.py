@@ -22,7 +22,7 @@ CLEAN = Wishes(dirt=False, scratches=False)
 def ask(**said: Any) -> Ask:
     plain = {
         "masks": None, "inpaint": "off", "upscale": None, "scale": None, "grain": GrainWish.KEEP, "codec": "ffv1",
-        "quality": None, "drop_streams": False, "save_masks": None, "device": "auto", "segment_frames": 6,
+        "quality": None, "drop_streams": False, "save_masks": None, "device": "auto", "segment_frames": None,
     }  # fmt: skip
     return Ask(**{**plain, **said})
 
