@@ -1,6 +1,6 @@
 """A folder of textures from end to end on a GPU: `restore upscale` beside the official script's way, same weights.
 
-    python benchmarks/gpu_folder.py [--count 2000] [--device cuda] [--official-seconds 30] [--out DIR]
+    python benchmarks/gpu_folder.py [--count 2000] [--device cuda] [--restore-seconds 150] [--official-seconds 30]
 
 Textures are made here from those in examples/: 64 to 512 px a side, PNG.  The official way is one picture after the
 other: read, one call of the network in fp16, clamp, round, write (Real-ESRGAN, inference_realesrgan.py, without tiles
@@ -12,13 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
-import statistics
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -30,13 +25,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from gpu_checks_net import read_state, real_weights
-from gpu_sheet import save
+from gpu_end_to_end import keep, restore
 from gpu_tables import X4PLUS
 
 SIDES = (64, 128, 256, 512)
 BORDER_PX = 10
 EXAMPLES = Path(__file__).parent.parent / "examples" / "textures"
-RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> int:
@@ -44,29 +38,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--official-seconds", type=float, default=30.0)
+    parser.add_argument("--restore-seconds", type=float, default=150.0, help="stopped after")
+    parser.add_argument("--official-seconds", type=float, default=30.0, help="stops after")
     parser.add_argument("--out", type=Path, help="folder of the result; default: $OUT, else benchmarks/results")
     arguments = parser.parse_args()
-    name = torch.cuda.get_device_name(0) if arguments.device != "cpu" else "cpu"
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    folder = arguments.out or (Path(os.environ["OUT"]) if os.environ.get("OUT") else RESULTS)
     with tempfile.TemporaryDirectory() as temporary:
         source = Path(temporary, "in")
         pixels = make(source, arguments.count)
-        ours = restored(source, Path(temporary, "out"), arguments.device)
+        ours = restored(source, Path(temporary, "out"), arguments.device, arguments.restore_seconds)
         theirs = official(source, Path(temporary, "official"), arguments.device, arguments.official_seconds)
-    record = {
-        "commit": machine.commit(),
-        "device": name,
-        "torch": torch.__version__,
-        "textures": arguments.count,
-        "source_megapixels": round(pixels / 1e6, 2),
-        "restore": ours,
-        "official": theirs,
-    }
+    facts: dict[str, Any] = {"textures": arguments.count, "source_megapixels": round(pixels / 1e6, 2)}
+    facts |= {"restore": ours, "official": theirs}
     if "source_pixels_a_second" in ours and "source_pixels_a_second" in theirs:
-        record["times"] = round(ours["source_pixels_a_second"] / theirs["source_pixels_a_second"], 2)
-    save(folder / f"gpu-folder-{slug}.json", record)
+        facts["times"] = round(ours["source_pixels_a_second"] / theirs["source_pixels_a_second"], 2)
+    record = keep("folder", arguments.out, arguments.device, facts)
     print(json.dumps(record, indent=1))
     return 0 if ours.get("exit_code") == 0 else 1
 
@@ -89,52 +74,13 @@ def make(folder: Path, count: int) -> int:
     return total
 
 
-def restored(source: Path, target: Path, device: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "restore", "upscale", str(source), str(target), "--json", "--device", device]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=machine.ROOT)
-    assert process.stdout is not None
-    busy = Busy(device)
-    events = []
-    for line in process.stdout:
-        events.append(json.loads(line))
-        if events[-1]["event"] == "started" and busy.ident is None:
-            busy.start()
-    code = process.wait()
-    busy.ended.set()
-    end = next((event for event in events if event["event"] == "end"), None)
-    if end is None:
-        return {"exit_code": code, "reason": str(events[-1:])[:500]}
-    return {
-        "exit_code": code,
-        "done": end["done"],
-        "failed": end["failed"],
-        "seconds": round(end["seconds"], 2),
-        "source_pixels_a_second": round(end["pixels_in"] / end["seconds"]),
-        "device_busy": busy.mean(),
-    }
-
-
-class Busy(threading.Thread):
-    """The device's utilisation as NVML tells it, ten times a second."""
-
-    def __init__(self, device: str) -> None:
-        super().__init__(daemon=True)
-        self.ended = threading.Event()
-        self._device = device
-        self._samples: list[int] = []
-
-    def run(self) -> None:
-        if self._device == "cpu":
-            return
-        import pynvml
-
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-        while not self.ended.wait(0.1):
-            self._samples.append(int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu))
-
-    def mean(self) -> float | None:
-        return round(statistics.mean(self._samples) / 100, 3) if self._samples else None
+def restored(source: Path, target: Path, device: str, most_seconds: float) -> dict[str, Any]:
+    ran = restore(["upscale", str(source), str(target)], device, "started", most_seconds)
+    facts = ran.facts()
+    if (end := ran.event("end")) is not None and "pixels_in" in end:
+        facts |= {"done": end["done"], "failed": end["failed"], "seconds": round(end["seconds"], 2)}
+        facts["source_pixels_a_second"] = round(end["pixels_in"] / end["seconds"])
+    return facts
 
 
 @torch.inference_mode()
