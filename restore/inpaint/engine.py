@@ -32,6 +32,8 @@ from restore.trust.ledger import Fill, Repair
 Key = TypeVar("Key")
 
 _GPU_BATCH_PX = 1 << 20
+_CPU_BATCH_PX = 1 << 17
+"""Crops of one shape run side by side, one a thread: 56 of 48 x 48 px, 2 of 256 x 256."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,9 @@ class _Work(Generic[Key]):
 class Inpainter:
     """Fills holes with one model on one device.
 
-    `batch_px`: pixels that run at once; `in_flight_px`: pixels of pictures that may wait for partners of their crops'
-    shape before the oldest batch runs part-filled.  `arbiter`: another one than the model's own; `witness` is told what
-    every hole's fills were.
+    `batch_px`: pixels that run at once, on a CPU `_CPU_BATCH_PX` at least; `in_flight_px`: pixels of pictures that may
+    wait for partners of their crops' shape before the oldest batch runs part-filled.  `arbiter`: another one than the
+    model's own; `witness` is told what every hole's fills were.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Inpainter:
         witness: Witness | None = None,
     ) -> None:
         self._step = step
+        batch_px = max(batch_px, _CPU_BATCH_PX) if model.device == "cpu" else batch_px
         self._batcher = Batcher(model, batch_px=batch_px, channels=INPUTS)
         apart = Batcher(model, batch_px=batch_px, channels=INPUTS)
         self._means = Means(model, arbiter or arbiter_for(model.sha256), step.context_px, apart, witness)

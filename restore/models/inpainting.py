@@ -20,6 +20,7 @@ from restore.models.network import DTYPES
 from restore.models.pconv import PconvUnet, local_statistics
 from restore.models.pconv_paper import PaperUnet
 from restore.models.push_pull import push_pull
+from restore.models.side_by_side import side_by_side
 from restore.recipe import Precision
 
 DEFAULT = "pconv"
@@ -156,14 +157,17 @@ def _run_paper(net: PaperUnet) -> Callable[[Tensor], Tensor]:
 def _one_by_one(run: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """`run` on each crop alone: on a CPU a crop's result then can't depend on which others shared its batch.
 
+    Crops of a batch run side by side, each on one thread; one that is large enough to be a batch has all threads.
     Crops of which nothing is wanted only fill a batch up, and aren't computed.
     """
 
     def each(planes: Tensor) -> Tensor:
         answers = planes.new_zeros((len(planes), OUTPUTS, *planes.shape[2:]))
-        for i, one in enumerate(planes.split(1)):
-            if bool(one[0, 4].any()):
-                answers[i] = run(one)[0]
+        wanted = [i for i, one in enumerate(planes) if bool(one[4].any())]
+        crops = [planes[i : i + 1] for i in wanted]
+        found = side_by_side(run, crops) if len(planes) > 1 else [run(crop) for crop in crops]
+        for i, answer in zip(wanted, found, strict=True):
+            answers[i] = answer[0]
         return answers
 
     return each
