@@ -6,7 +6,7 @@ segments gives the same pixels, and memory holds five frames.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from restore.film.alone import ALONE_SIGMAS, alone_candidates
 from restore.film.dirt import Candidates, DirtLaw, candidates_of
 from restore.film.evidence import Evidence, Opinion, clean_greys, evidence_of, neighbours_of, opponents_of, rough_holes
-from restore.film.fill import Filled, Filler, Hole, fill, navier_stokes, versions_of
+from restore.film.fill import Filled, Filler, Hole, Version, fill, navier_stokes, versions_of
+from restore.film.further import further_versions
 from restore.film.judge import DEFAULT_BAR, Verdicts, calibrated, log_odds
 from restore.film.working import Frame, Holes, grey_of
 from restore.trust.ledger import Fill
@@ -149,9 +150,31 @@ def repair(
     """The window's frame without the dirt that was found; `filler` (which the ledger calls `filled_by`) serves what the
     neighbours can't.  Pixels outside the repairs are the frame's own."""
     labels, blobs = _blobs(found)
-    sides = [(window.frames[number], found.rough[number]) for number in found.sides]
-    versions = versions_of(window.frames[window.at], sides, found.opinions) if blobs else []
+    versions = _versions(window, labels > 0, found.sides, found.rough, found.opinions, {}) if blobs else []
     return fill(window.frames[window.at], labels, blobs, versions, filler, filled_by, window.at, grain=law.grain)
+
+
+def _versions(
+    window: Window,
+    holes: Holes,
+    sides: tuple[int, ...],
+    rough: Mapping[int, Holes],
+    opinions: Sequence[Opinion],
+    others: Mapping[int, Holes],
+) -> list[Version]:
+    """What the window's other frames show of the holes (H, W) in its own, laid over it; of the two `sides` more."""
+    if not opinions:
+        return []
+    current, at = window.frames[window.at], window.at
+    none = np.zeros(holes.shape, np.bool_)
+    near = [(window.frames[number], rough[number] | others.get(number, none)) for number in sides]
+    versions = versions_of(current, near, opinions)
+    further = []
+    for number in sorted(window.frames.keys() - {at, *sides}):
+        side = min(range(2), key=lambda i: abs(number - sides[i]))
+        flow = (opinions[0].to_first, opinions[0].to_second)[side] * np.float32((number - at) / (sides[side] - at))
+        further.append((window.frames[number], others.get(number, none), flow))
+    return versions + further_versions(current, holes, (versions[0], versions[1]), further)
 
 
 def repair_holes(
@@ -176,8 +199,7 @@ def repair_holes(
     look = look_at(window, memory)
     versions = []
     if look is not None:
-        sides = [(window.frames[number], look.rough[number] | others.get(number, False)) for number in look.sides]
-        versions = versions_of(current, sides, look.evidence.opinions)
+        versions = _versions(window, holes, look.sides, look.rough, look.evidence.opinions, others)
     return fill(current, labels, blobs, versions, filler, filled_by, window.at, grain=law.grain)
 
 

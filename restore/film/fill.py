@@ -9,7 +9,7 @@ Pixels outside holes are the originals, in the frame's own numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -47,6 +47,8 @@ class Version:
     """(H, W, C)."""
     valid: Holes
     """(H, W): it was no hole there, and inside its frame."""
+    frame: int | None = None
+    """Number of its frame: two versions of one have the same grain.  None: it is the only one of its frame."""
 
 
 @dataclass(frozen=True)
@@ -98,17 +100,18 @@ def temporal_fill(current: Frame, holes: Holes, versions: Sequence[Version]) -> 
     known = ~cv2.dilate(holes.astype(np.uint8), np.ones((2 * _CORE_PX + 1,) * 2, np.uint8)).view(np.bool_)
     total = np.zeros_like(values)
     weights = np.zeros(holes.shape, np.float32)
-    squares = np.zeros(holes.shape, np.float32)
+    of_frames: dict[tuple[str, int], NDArray[np.float32]] = {}
     error = np.zeros(holes.shape, np.float32)
     noise = np.float32(_noise(values, known, versions))
-    for version in versions:
+    for index, version in enumerate(versions):
         usable = (known & version.valid).astype(np.float32)
         off = ((values - version.values) ** 2).mean(axis=2)
         fit = _fit(off, usable)
         weight = np.where(version.valid, 1 / (np.maximum(fit - noise, 0) + noise / 2) ** 2, 0).astype(np.float32)
         total += weight[..., None] * version.values
         weights += weight
-        squares += weight**2
+        of = ("alone", index) if version.frame is None else ("frame", version.frame)
+        of_frames[of] = of_frames[of] + weight if of in of_frames else weight
         error += weight * fit
     there = weights > 0
     safe = np.where(there, weights, 1)
@@ -118,8 +121,9 @@ def temporal_fill(current: Frame, holes: Holes, versions: Sequence[Version]) -> 
         apart += np.where(version.valid, ((version.values - mean) ** 2).mean(axis=2), 0)
     apart = np.maximum(0, apart / max(1, len(versions)) - noise / 2)
     curve = grain_curve(values, [(version.values, known & version.valid) for version in versions])
-    # Two opinions about one neighbour are the same grain twice: at best two frames are averaged.
-    share = np.maximum(squares / safe**2, 0.5)
+    share = np.zeros(holes.shape, np.float32)
+    for weight in of_frames.values():
+        share += (weight / safe) ** 2
     return Temporal(
         as_float32(mean), as_float32(np.maximum(0, error / safe - noise) + apart), share, there, float(noise) / 2, curve
     )
@@ -288,6 +292,7 @@ def versions_of(current: Frame, sides: Sequence[tuple[Frame, Holes]], opinions: 
     """Each of the two neighbours (frame, its rough holes) by each opinion about motion."""
     made = []
     for opinion in opinions:
-        for (frame, holes), flow in zip(sides, (opinion.to_first, opinion.to_second), strict=True):
-            made.append(version_of(current, frame, holes, flow))
+        for side, (frame, holes) in enumerate(sides):
+            flow = (opinion.to_first, opinion.to_second)[side]
+            made.append(replace(version_of(current, frame, holes, flow), frame=side))
     return made
