@@ -40,7 +40,11 @@ def masked_cases(dtypes: tuple[torch.dtype, ...], passes: tuple[torch.dtype, ...
         yield case(dtype, channels=24, skip=40, filters=32, kernel=5, stride=2)
         yield case(dtype, channels=40, filters=16, kernel=7, doubled=True, size=(19, 30))
         yield case(dtype, channels=64, filters=64, size=(1, 1), n=5)
+        # k split over blocks, on devices of more multiprocessors than these have tiles
         yield case(dtype, channels=512, skip=512, filters=512, doubled=True, size=(2, 2), n=1)
+        yield case(dtype, channels=136, skip=100, filters=72, doubled=True, size=(5, 20), n=1)
+        yield case(dtype, channels=200, filters=24, size=(9, 37), n=1)
+        yield case(dtype, channels=150, filters=40, kernel=5, stride=2, size=(21, 40), n=1)
     for dtype in passes:
         for kernel, stride, channels in ((3, 1, 40), (5, 2, 3), (7, 2, 24)):
             yield case(dtype, channels=channels, filters=next(widths), kernel=kernel, stride=stride)
@@ -96,9 +100,10 @@ def into_cases(dtypes: tuple[torch.dtype, ...]) -> Iterator[Case]:
 
         return run
 
-    def active(dtype: torch.dtype, kernel: int, stride: int) -> Callable[[Draw], Found]:
+    def active(dtype: torch.dtype, kernel: int, stride: int, channels: int) -> Callable[[Draw], Found]:
         def run(draw: Draw) -> Found:
-            layer = Layer.drawn(draw, dtype, channels=24, filters=64, kernel=kernel, stride=stride, size=(100, 131))
+            size = (100, 131) if channels < 100 else (40, 70)  # with many channels and few pixels, k is split
+            layer = Layer.drawn(draw, dtype, channels=channels, filters=64, kernel=kernel, stride=stride, size=size)
             given, options = layer.arguments(draw, dtype)
             options.pop("doubled")
             shaped, seen = ops.masked_conv2d(*given, **options)
@@ -128,9 +133,10 @@ def into_cases(dtypes: tuple[torch.dtype, ...]) -> Iterator[Case]:
             what = f"masked_conv2d_into {name_of(dtype)}: {kind}, {filters} filters, {residuals} residuals"
             yield Case(what, slices(dtype, residuals, plain, filters))
         yield Case(f"masked_conv2d_into {name_of(dtype)}: a dense block in one buffer", dense(dtype))
-        for kernel, stride in ((3, 1), (5, 2)):
-            what = f"masked_conv2d_into {name_of(dtype)}: a third of the blocks, kernel {kernel}, stride {stride}"
-            yield Case(what, active(dtype, kernel, stride))
+        for kernel, stride, channels in ((3, 1, 24), (5, 2, 24), (3, 1, 200), (3, 2, 200)):
+            shape = f"kernel {kernel}, stride {stride}, {channels} channels"
+            what = f"masked_conv2d_into {name_of(dtype)}: a third of the blocks, {shape}"
+            yield Case(what, active(dtype, kernel, stride, channels))
 
 
 def unet_cases(dtypes: tuple[torch.dtype, ...]) -> Iterator[Case]:

@@ -48,6 +48,7 @@ def small(
     size: tuple[int, int, int],
     *,
     strips: tuple[int, ...] = (1, 7, 24, 48),
+    residents: tuple[int, ...] = (1, 2),
     against_single: bool = True,
 ) -> Callable[[Draw], Found]:
     """A random network."""
@@ -70,6 +71,8 @@ def small(
             found["against float64"] = (relative(y, module(image.to(dtype).double())), NETWORK_BOUNDS[dtype])
         for rows in strips:
             found[f"strips of {rows}"] = differing(ops.rrdb_forward(placed, packed, strip_rows=rows), y)
+        for count in residents:
+            found[f"{count} resident blocks"] = differing(ops.rrdb_forward(placed, packed, resident=count), y)
         other = placed.contiguous(memory_format=torch.channels_last)
         found["channels_last image"] = differing(ops.rrdb_forward(other, packed), y)
         if n > 1 and dtype in HALVES and draw.device != "cpu":
@@ -143,10 +146,11 @@ def real(draw: Draw, dtype: torch.dtype, path: Path) -> Found:
     error = float((y.clamp(0, 1) - true.clamp(0, 1)).square().mean())
     psnr = -10 * torch.tensor(max(error, 1e-12)).log10().item()
     two = net(torch.cat([image.flip(-1), image]))
-    strips = net(image, strip_rows=24)
+    strips, resident = net(image, strip_rows=24), net(image, resident=1)
     return {
         "below float32, dB": (-psnr, -REAL_PSNR_DB.get(dtype, 90.0)),
         "strips of 24": differing(strips, y),
+        "1 resident block": differing(resident, y),
         "second of two": differing(two[1:], y),
     }
 
@@ -181,7 +185,8 @@ def graph_cases() -> Iterator[Case]:
         return run
 
     def layer(draw: Draw) -> Found:
-        drawn = Layer.drawn(draw, torch.float16, channels=64, filters=64, skip=24, doubled=True)
+        # Few pixels and many channels: the graph holds both launches of a split k.
+        drawn = Layer.drawn(draw, torch.float16, channels=128, filters=64, skip=24, doubled=True, size=(9, 20), n=1)
         given, options = drawn.arguments(draw, torch.float16)
         graph, (y, seen) = captured(lambda: ops.masked_conv2d(*given, **options))
         given[0].copy_(given[0].flip(-1))
@@ -234,13 +239,19 @@ def graph_cases() -> Iterator[Case]:
 
 def sanitize_cases() -> Iterator[Case]:
     """A few small ones that reach every kernel, and no torch kernel that would take long under a sanitizer."""
-    wanted = ("channels 24, filters 3,", "kernel 7, stride 2", "channels 100, skip 40")
+    wanted = ("channels 24, filters 3,", "kernel 7, stride 2", "channels 100, skip 40", "channels 136, skip 100")
     for want in wanted:
         yield next(case for case in masked_cases((torch.float16,), ()) if want in case.what)
-    for want in ("masked, 64 filters, 2 residuals", "plain, 24 filters", "kernel 3"):
+    for want in ("masked, 64 filters, 2 residuals", "plain, 24 filters", "kernel 3, stride 1, 24"):
         yield next(case for case in into_cases((torch.float16,)) if want in case.what)
     shape = RrdbShape(1, 32, 16, 2, 2, 3)
-    yield Case("rrdb_forward float16", small(torch.float16, shape, (2, 18, 70), strips=(7,), against_single=False))
+    alone = {"against_single": False, "residents": ()}
+    yield Case("rrdb_forward float16", small(torch.float16, shape, (2, 18, 70), strips=(7,), **alone))
+    # 156 tiles: more than an H100 has multiprocessors, so that blocks go on to a second one.
+    many = {"against_single": False, "strips": (), "residents": (1,)}
+    yield Case(
+        "rrdb_forward float16, resident", small(torch.float16, RrdbShape(1, 32, 16, 0, 1, 3), (1, 200, 384), **many)
+    )
     for want in (
         "active_blocks: bool, pad 40",
         "gather_tiles: uint8 to float16, 3 to 16",

@@ -22,7 +22,8 @@ from restore.ops.blocks import active_blocks
 from restore.ops.tiles import gather_tiles, scatter_tiles
 
 X4PLUS = RrdbShape(23, 64, 32, 2, 1, 3)
-STRIPS = (0, 24, 48, 96)
+RESIDENT = (0, 1, 2)
+"""Blocks of ours that stay on a multiprocessor; 0: a block a tile."""
 RRDB_SIZES = ((256, 256), (512, 512), (720, 1280), (1080, 1920))
 UNET_SIZES = ((512, 512), (1152, 1920))
 """Multiples of 128; the second is 1920x1080, padded."""
@@ -39,21 +40,21 @@ def rrdb_contestants(
     narrow = image.to(dtype)
     narrow_last = narrow.contiguous(memory_format=layout)
     kind = str(dtype).removeprefix("torch.")
-    strips = [
+    graphs = [
         Contestant(
-            f"ours {kind}, CUDA graph, {f'strips of {rows}' if rows else 'no strips'}",
-            lambda rows=rows: ops.rrdb_forward(image, packed, strip_rows=rows),
+            f"ours {kind}, CUDA graph{f', {count} resident blocks' if count else ''}",
+            lambda count=count: ops.rrdb_forward(image, packed, resident=count),
             graph=True,
             ours=True,
         )
-        for rows in STRIPS
+        for count in RESIDENT
     ]
     return [
         Contestant(f"official {kind} NCHW", lambda: official(narrow)),
         Contestant(f"official {kind} channels_last", lambda: last(narrow_last)),
         Contestant(f"official {kind} channels_last, CUDA graph", lambda: last(narrow_last), graph=True),
-        Contestant(f"ours {kind}", lambda: ops.rrdb_forward(image, packed, strip_rows=0), ours=True),
-        *strips,
+        Contestant(f"ours {kind}", lambda: ops.rrdb_forward(image, packed), ours=True),
+        *graphs,
     ]
 
 
