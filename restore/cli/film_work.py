@@ -10,14 +10,15 @@ from restore.cli import film_options
 from restore.cli.film_options import Reading, Wishes
 from restore.color.ocio import Space
 from restore.errors import SetupError
-from restore.film.form import PICTURES
+from restore.film.form import PICTURES, pictures_of
 from restore.film.segments import usual_frames
 from restore.film.settings import FilmGrain, FilmSettings
 from restore.formats import Decoder
-from restore.formats.encoding import CONTAINER_OF, choose
-from restore.formats.video_beside import sound_in, unfit
+from restore.formats.encoding import CONTAINER_OF, Encoding, choose
+from restore.formats.video import Clip
+from restore.formats.video_beside import Beside, sound_in, unfit
 from restore.recipe import Precision, Upscale
-from restore.reels.becoming import Becoming, becoming, fps_of
+from restore.reels.becoming import becoming, fps_of
 from restore.reels.masks import check_masks
 from restore.reels.source import Source, sources_in
 from restore.reels.work import Work, Written
@@ -98,14 +99,8 @@ def work_for(
     Raises SetupError, ImageError.
     """
     settings = _settings(ask)
-    video, pictures = goes_out((source,), target, ask)
     with Decoder() as decoder:
-        made = _becoming(source, ask, decoder) if video and source.frames is not None else None
-        written = Written(ask.codec, ask.quality, pictures=pictures, becoming=made)
-        if video:  # what can't be written is told before hours of looking
-            clip = source.clip if made is None else made.clip
-            assert clip is not None
-            choose(ask.codec, clip, target.suffix, quality=ask.quality, least_loss=made is not None)
+        written = _written(source, target, ask, decoder)  # what can't be written is told before hours of looking
         plan = film_options.plan_for(source, reading, wishes, decoder, state, report.on_looking(source.label))
     if settings.grain is not FilmGrain.KEEP:
         plan = plan.with_settings({"degrain": True})
@@ -126,30 +121,40 @@ def work_for(
     work = Work(source, plan, settings, target, written, device, ask.masks, ask.save_masks, segment_frames)
     if ask.masks is not None:
         check_masks(ask.masks, plan)
-    return _with_streams(work, ask)
+    return work
 
 
-def _becoming(source: Source, ask: Ask, decoder: Decoder) -> Becoming:
-    assert source.frames is not None
-    fps = None if ask.fps is None else fps_of(ask.fps)
-    return becoming(source.frames, decoder, fps, None if ask.sound is None else sound_in(ask.sound))
+def _written(source: Source, target: Path, ask: Ask, decoder: Decoder) -> Written:
+    """How results are written.  Raises SetupError when they can't be, ImageError."""
+    video, pictures = goes_out((source,), target, ask)
+    written = Written(ask.codec, ask.quality, pictures=pictures)
+    if not video and source.clip is not None:
+        pictures_of(pictures, source.clip, source.clip.rate)
+        return replace(written, drop=_left_out(source.clip, "matroska", None, ask))
+    if not video:
+        return written
+    clip, made = source.clip, None
+    streams: Clip | Beside | None = clip
+    if source.frames is not None:
+        sound = None if ask.sound is None else sound_in(ask.sound)
+        made = becoming(source.frames, decoder, None if ask.fps is None else fps_of(ask.fps), sound)
+        clip, streams = made.clip, sound
+    assert clip is not None
+    encoding = choose(ask.codec, clip, target.suffix, quality=ask.quality, least_loss=made is not None)
+    drop = () if streams is None else _left_out(streams, encoding.container, encoding, ask)
+    return replace(written, becoming=made, drop=drop)
 
 
-def _with_streams(work: Work, ask: Ask) -> Work:
-    """What the container can't hold is left out, or refused.  Raises SetupError."""
-    made = work.written.becoming
-    streams = work.source.clip if made is None else made.sound
-    if streams is None:
-        return work
-    container = work.encoding().container if work.is_video else "matroska"
-    bad = unfit(streams, container, work.encoding() if work.is_video else None)
+def _left_out(streams: Clip | Beside, container: str, encoding: Encoding | None, ask: Ask) -> tuple[int, ...]:
+    """What the container can't hold, by index.  SetupError unless it may be left out."""
+    bad = unfit(streams, container, encoding)
     if bad and not ask.drop_streams:
         names = ", ".join(f"stream {one.index} ({one.kind}, {one.codec or 'unknown'})" for one in bad)
-        another = "give OUT another suffix, or" if work.is_video else "give"
+        another = "give" if encoding is None else "give OUT another suffix, or"
         raise SetupError(
             f"{streams.path}: {names} can't go into {container}: {another} --drop-streams to leave them out"
         )
-    return replace(work, written=replace(work.written, drop=tuple(one.index for one in bad)))
+    return tuple(one.index for one in bad)
 
 
 def _settings(ask: Ask) -> FilmSettings:
