@@ -299,11 +299,12 @@ def cut_to(plan: Plan, text: str | None) -> Plan:
     return replace(plan, first=first, last=last, shots=shots)
 
 
-def _cuts(path: Path, rate: float, plan: Plan) -> list[int]:
+def _cuts(path: Path, rate: float, plan: Plan) -> dict[int, str]:
     from restore.film.edl import cuts
 
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise SetupError(f"{path}: {error.strerror}") from error
-    return [plan.first + start for start in cuts(text, Fraction(rate).limit_denominator(1001), str(path))]
+    found = cuts(text, Fraction(rate).limit_denominator(1001), str(path))
+    return {plan.first + start: change for start, change in found.items()}

@@ -33,7 +33,7 @@ class Shot:
     last: int
     """Of its last one."""
     change: str
-    """How it begins: "start", "cut", "fade", "dissolve", "edl", or what a person wrote."""
+    """How it begins: "start", "cut", "fade", "dissolve", "edl", "wipe", or what a person wrote."""
     settings: ShotSettings
     about: str = ""
     """What was seen in it, for people."""
@@ -89,8 +89,8 @@ class Plan:
         return replace(self, shots=shots)
 
 
-def with_cuts(plan: Plan, starts: Sequence[int], change: str = "edl") -> Plan:
-    """The plan with shots that begin with the frames `starts`, and the first shot's settings.
+def with_cuts(plan: Plan, starts: Mapping[int, str]) -> Plan:
+    """The plan with shots that begin with the frames `starts`, each in its way, and the first shot's settings.
 
     SetupError where one lies outside the plan's frames.
     """
@@ -103,7 +103,7 @@ def with_cuts(plan: Plan, starts: Sequence[int], change: str = "edl") -> Plan:
     firsts = sorted({plan.first, *starts})
     lasts = [*(first - 1 for first in firsts[1:]), plan.last]
     shots = tuple(
-        Shot(first, last, "start" if first == plan.first else change, plan.shots[0].settings)
+        Shot(first, last, "start" if first == plan.first else starts[first], plan.shots[0].settings)
         for first, last in zip(firsts, lasts, strict=True)
     )
     return replace(plan, shots=shots)

@@ -93,10 +93,26 @@ FCM: NON-DROP FRAME
 
 def test_an_edit_decision_list_gives_the_cuts() -> None:
     starts = cuts(EDL, Fraction(24), "reel.edl")
-    assert starts == [0, 24, 51]
-    cut = with_cuts(PLAN, [PLAN.first + start for start in starts])
-    assert [(shot.first, shot.last) for shot in cut.shots] == [(86400, 86423), (86424, 86450), (86451, 86499)]
-    assert [shot.change for shot in cut.shots] == ["start", "edl", "edl"]
+    assert starts == {0: "edl", 24: "edl", 63: "dissolve"}
+    cut = with_cuts(PLAN, {PLAN.first + start: change for start, change in starts.items()})
+    assert [(shot.first, shot.last) for shot in cut.shots] == [(86400, 86423), (86424, 86462), (86463, 86499)]
+    assert [shot.change for shot in cut.shots] == ["start", "edl", "dissolve"]
+
+
+def test_sound_titles_and_comments_are_no_cuts_but_a_gap_is_a_shot() -> None:
+    text = (
+        "TITLE: FEATURE, REELS 1-2\r\nFCM: NON-DROP FRAME\r\n\r\n"
+        "0001  REEL1    AA/V  C        00:00:10:00 00:00:12:00 01:00:00:00 01:00:02:00\r\n"
+        "0002  REEL1    A2    C        00:00:10:00 00:00:11:00 01:00:01:00 01:00:02:00\r\n"
+        "0003  REEL1    V     C        00:00:12:00 00:00:12:00 01:00:02:00 01:00:02:00\r\n"
+        "0003  REEL2    V     D    010 05:00:20:00 05:00:22:00 01:00:02:00 01:00:04:00\r\n"
+        "* BLEND, DISSOLVE\r\n* FROM CLIP NAME: 001 V C 00:00:00:00\r\nM2   REEL2  048.0  05:00:20:00\r\n"
+        "0004  TITLE    V     K    012 00:00:00:00 00:00:00:12 01:00:03:00 01:00:03:12\r\n"
+        "0005  REEL1    B     C        00:00:30:00 00:00:31:00 01:00:05:00 01:00:06:00 * after a gap\r\n"
+        "0006  REEL2    V     W001 008 06:00:00:00 06:00:01:00 01:00:06:00 01:00:07:00\r\n"
+    )
+    found = cuts(text, Fraction(24), "reel.edl")
+    assert found == {0: "edl", 53: "dissolve", 96: "edl", 120: "edl", 148: "wipe"}
 
 
 def test_drop_frame_timecode_is_counted_as_it_runs() -> None:
@@ -105,7 +121,10 @@ def test_drop_frame_timecode_is_counted_as_it_runs() -> None:
         "001  AX V C 00:00:00:00 00:01:00:02 01:00:00:00 01:01:00;02\n"
         "002  AX V C 00:00:00:00 00:00:01:00 01:01:00;02 01:01:01;02\n"
     )
-    assert cuts(text, Fraction(30000, 1001), "x") == [0, 1800]
+    assert list(cuts(text, Fraction(30000, 1001), "x")) == [0, 1800]
+    assert list(cuts(text.replace("FCM: DROP FRAME\n", ""), Fraction(30000, 1001), "x")) == [0, 1800]
+    with pytest.raises(SetupError, match=r"give --edl-rate 29.97"):
+        cuts(text, Fraction(24), "x.edl")
 
 
 def test_a_list_of_another_film_or_rate_is_refused() -> None:
@@ -114,7 +133,7 @@ def test_a_list_of_another_film_or_rate_is_refused() -> None:
     with pytest.raises(SetupError, match="--edl-rate"):
         cuts(EDL.replace("00:00:31:21 01:00:02:03", "00:00:31:21 01:00:02:24"), Fraction(24), "x.edl")
     with pytest.raises(SetupError, match="a cut at frame 90000"):
-        with_cuts(PLAN, [90000])
+        with_cuts(PLAN, {90000: "edl"})
 
 
 def test_shots_without_settings_of_their_own_are_short_in_the_file() -> None:
