@@ -56,20 +56,19 @@ def _solve(values: Planes, own: Flags) -> NDArray[np.float64]:
     # The Laplacian matters at each pixel that an unknown one has a say in: itself and its neighbours.
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     at_y, at_x = (at + 1 for at in np.nonzero(cv2.dilate(own.view(np.uint8), cross)))
-    matrix = np.zeros((len(at_y), count))
-    known = np.zeros((len(at_y), values.shape[2]))
-    here, line = number[at_y, at_x], np.arange(len(at_y))
-    degree = np.zeros(len(at_y))
-    for dy, dx in _STEPS:
-        there = number[at_y + dy, at_x + dx]
-        degree += there > -2
-        matrix[line[there >= 0], there[there >= 0]] -= 1
-        fixed = there == -1
-        known[fixed] -= padded[at_y[fixed] + dy, at_x[fixed] + dx]
-    matrix[line[here >= 0], here[here >= 0]] += degree[here >= 0]
-    fixed = here == -1
-    known[fixed] += degree[fixed, None] * padded[at_y[fixed], at_x[fixed]]
+    dy, dx = np.array([*_STEPS, (0, 0)]).T
+    rows, columns = at_y + dy[:, None], at_x + dx[:, None]
+    which = number[rows, columns]  # (5, lines): the Laplacian at each line is factors times these pixels
+    factors = np.full(which.shape, -1.0)
+    factors[-1] = (which[:-1] > -2).sum(0)
+    given = np.where(which == -1, factors, 0.0)
+    known = (given[..., None] * padded[rows, columns]).sum(0)
+    factors[which < 0] = 0
+    which = np.maximum(which, 0)
+    # Of a product of sparse matrices every term is a small integer, so no sum depends on its order.
+    pairs = (which[:, None] * count + which).ravel()
+    squared = np.bincount(pairs, (factors[:, None] * factors).ravel(), count * count).reshape(count, count)
+    right = [np.bincount(which.ravel(), (factors * -plane).ravel(), count) for plane in known.T]
     # By torch, whose threads are there already: NumPy's own, beside them, take turns with them for a core.
-    lines = torch.from_numpy(matrix)
-    factor = torch.linalg.cholesky(lines.T @ lines)
-    return torch.cholesky_solve(lines.T @ torch.from_numpy(-known), factor).numpy()
+    factor = torch.linalg.cholesky(torch.from_numpy(squared))
+    return torch.cholesky_solve(torch.from_numpy(np.stack(right, 1)), factor).numpy()
