@@ -7,6 +7,7 @@ of converting.  EXR holds linear light: BT.709's curve, or sRGB's where the vide
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -225,6 +226,14 @@ def pictures_of(kind: str, clip: Clip, rate: Fraction) -> AsPictures:
     if kind == "dpx" and clip.layout.alpha and clip.layout.family is Family.GREY:
         raise SetupError(f"{clip.path}: DPX has no grey with alpha: take --frames-as tiff")
     return AsPictures(kind, signal, Colour(primaries, transfer, 0, 2), rate, clip.sample_aspect, clip.timecode)
+
+
+def primaries_of(chromaticities: Sequence[float]) -> int:
+    """The H.273 code of x, y of red, green, blue and white; 2, unspecified, where there is none."""
+    for code, known in _PRIMARIES.items():
+        if len(chromaticities) == len(known) and np.allclose(chromaticities, known, atol=2e-3):
+            return code
+    return 2
 
 
 def kind_of(native: Scan | Document) -> tuple[Layout, bool]:

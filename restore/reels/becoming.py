@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from restore.errors import ImageError, SetupError
-from restore.film.form import AsVideo, kind_of
+from restore.film.form import AsVideo, kind_of, primaries_of
 from restore.film.native import Scan, native_of, working_of
 from restore.film.times import Times, steady, times_of
 from restore.formats import Decoder, dpx_ycbcr, sequence, timecode
@@ -25,8 +25,6 @@ from restore.image import Document
 from restore.reels import sidecar
 from restore.reels.sidecar import Sidecar
 
-_LOOKED_AT = 8
-"""Frames that are tried before a sequence counts as unreadable."""
 _NOMINAL = (24, 30, 48, 60, 120)
 _SRGB, _LINEAR_OUT = 13, 1
 _LEAST_FPS, _MOST_FPS = Fraction(1, 100), Fraction(1000)
@@ -155,13 +153,12 @@ def _sound_from_plain(plain: dict[str, Any]) -> Beside:
 
 def _first(frames: sequence.Sequence, decoder: Decoder) -> tuple[int, Scan | Document]:
     """(number, frame) of the first one that can be read."""
-    tried = list(frames.names)[:_LOOKED_AT]
-    for number in tried:
+    for number in frames.names:
         try:
             return number, native_of(frames.path(number), decoder)
         except ImageError:
             continue
-    raise ImageError(f"{frames.label}: none of its first {len(tried)} frames can be read")
+    raise ImageError(f"{frames.label}: none of its {len(frames.names)} frames can be read")
 
 
 def _sidecar(frames: sequence.Sequence) -> Sidecar | None:
@@ -230,7 +227,10 @@ def _colour(native: Scan | Document, linear: bool, known: Sidecar | None) -> tup
         return replace(known.colour, matrix=0 if family is Family.RGB else 2), True
     if isinstance(native, Scan):
         return Colour(), True
-    return Colour(primaries=1, transfer=_LINEAR_OUT if linear else _SRGB), True
+    if not linear:
+        return Colour(primaries=1, transfer=_SRGB), True
+    said = [value for name, _, value in _extras(native).get("exr.attributes", ()) if name == "chromaticities"]
+    return Colour(primaries=primaries_of(said[0]) if said else 1, transfer=_LINEAR_OUT), True
 
 
 def _extras(native: Scan | Document) -> Any:

@@ -225,6 +225,8 @@ def test_linear_light_is_encoded_for_display_and_said_so(tmp_path: Path) -> None
     for number in range(4):
         spec = OpenImageIO.ImageSpec(64, 48, 3, "half")
         spec.attribute("FramesPerSecond", OpenImageIO.TypeDesc("rational"), (25, 1))
+        wide = (0.708, 0.292, 0.17, 0.797, 0.131, 0.046, 0.3127, 0.329)
+        spec.attribute("chromaticities", OpenImageIO.TypeDesc("float[8]"), wide)
         writer = OpenImageIO.ImageOutput.create("a.exr")
         assert writer.open(str(folder / f"a.{number}.exr"), spec)
         assert writer.write_image(np.broadcast_to(ramp[None, :, None], (48, 64, 3)).copy())
@@ -234,6 +236,7 @@ def test_linear_light_is_encoded_for_display_and_said_so(tmp_path: Path) -> None
     assert any("linear light" in note for note in notes_of(work))
     result = probe(tmp_path / "out.mkv")
     assert (result.rate, result.colour.transfer, result.layout.name) == (25, 1, "gbrp16le")
+    assert result.colour.primaries == 9, "BT.2020, as the files say"
     shown = frames_of(tmp_path / "out.mkv")[0].working[0, :, 0] / 65535
     light = np.clip(ramp.astype(np.float64), 0, 1)
     assert shown == pytest.approx(np.where(light < 0.018, 4.5 * light, 1.099 * light**0.45 - 0.099), abs=1e-4)
