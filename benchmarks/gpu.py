@@ -1,6 +1,7 @@
 """One command for a fresh machine with an NVIDIA GPU: build the kernels, check every number, then time them.
 
     python benchmarks/gpu.py [--quick] [--out DIR] [--seed N] [--model PATH] [--parts PART ...] [--compile-size 512]
+                            [--total-seconds 520]
 
 Needs torch (CUDA build), numpy, OpenCV, nvcc and a C++ compiler; no network; at most nine minutes.  Each part is a
 child process with a time limit of its own, so that one that crashes or hangs takes nothing else along.  What was found
@@ -30,7 +31,7 @@ from gpu_sheet import Options, Sheet, in_words, save, text_table
 RESULTS = Path(__file__).parent / "results"
 TOTAL_SECONDS = 520.0
 SECONDS = {"environment": 25, "build": 150, "correctness": 75, "sanitizer": 120, "rrdb": 100, "unet": 35, "blocks": 25}
-"""At most; torch.compile, the last, gets what is left of TOTAL_SECONDS: half of it if RESTORE_OPS names a library."""
+"""At most; torch.compile, the last, gets what is left of the total: half of it if RESTORE_OPS names one."""
 CHOICE = ("sanitizer", "rrdb", "unet", "blocks", "compile")
 SANITIZERS = ("memcheck", "racecheck")
 RELIES_ON = {"rrdb": ("rrdb", "graph"), "unet": ("masked", "unet", "graph"), "blocks": ("into", "tiles", "graph")}
@@ -70,6 +71,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="of all random numbers; default: a fresh one, printed")
     parser.add_argument("--model", help="x4plus: ncnn .bin, .safetensors or .pth; default: the weights package's")
     parser.add_argument("--parts", nargs="+", choices=(*CHOICE, "correctness"), help="these alone, after the checks")
+    parser.add_argument("--total-seconds", type=float, default=TOTAL_SECONDS, help="of all parts")
     parser.add_argument("--compile-size", type=int, default=512, help="side of the picture for torch.compile")
     parser.add_argument("--part", help=argparse.SUPPRESS)  # the rest is for the command's own children
     parser.add_argument("--sheet", type=Path, help=argparse.SUPPRESS)
@@ -177,7 +179,7 @@ class Conductor:
             "seed": seed,
             "complete": False,
         }
-        end = time.monotonic() + TOTAL_SECONDS
+        end = time.monotonic() + arguments.total_seconds
         return Conductor(arguments, seed, end, Path(folder).resolve() / f"gpu-{slug}.json", record)
 
     def conduct(self) -> int:

@@ -17,12 +17,13 @@ HERE = Path(__file__).resolve().parent
 CUDA_OPS = HERE.parents[1] / "cuda_ops"
 
 QUICK = """
+import dataclasses
 import sys
 sys.path[:0] = sys.argv[1:3]
 from pathlib import Path
 import torch
 import emulated
-from test_conv_emulated import case, check, decoder
+from test_conv_emulated import case, check, decoder, wide_decoder
 from test_rrdb_emulated import RrdbShape, exact, packed, random_state
 emulator = emulated.Emulator(Path(sys.argv[3]))
 for masked in (False, True):
@@ -50,6 +51,8 @@ listed.active, listed.active_count = torch.tensor([1, 5, 0], dtype=torch.int32),
 y, _, run = emulated.convolve(emulator, listed)
 run.assert_clean()
 assert (y[0, :16, :32] == emulated.GUARD).all() and (y[0, :16, 32:64, 16:48] != emulated.GUARD).any()
+check(emulator, dataclasses.replace(wide_decoder((32, 96)), multiprocessors=99))
+check(emulator, dataclasses.replace(case((1, 20, 70), channels=48), resident=1))
 shape = RrdbShape(1, 16, 16, 1, 1, 3)
 state, image = random_state(shape), torch.rand(1, 3, 18, 20)
 network = packed(state, shape, torch.float16)
@@ -101,6 +104,14 @@ MUTANTS = (
     Mutant("channels beyond the result are written", "conv_epilogue.h", "p.y_wide && own + 8 <= c.channels", "p.y_wide"),
     Mutant("the count of the list is ignored", "conv_tile.h", "block >= *p.c.active_count || ", ""),
     Mutant("a chunk is staged before the last one is read", "conv_any.h", "      wait_copies<0>();\n      barrier();", "      wait_copies<0>();"),
+    Mutant("a part of the second source begins with its first channels", "conv3x3.h", "second ? begin - p.a_chunks : begin", "second ? 0 : begin"),
+    Mutant("every part has the first one's weights", "conv3x3.h", "p.chunks + begin) * B_BYTES", "p.chunks) * B_BYTES"),
+    Mutant("the first part's sums are forgotten", "conv_join.h", "int part = 0; part < p.parts", "int part = 1; part < p.parts"),
+    Mutant("all shares of a tile get the first one's sums", "conv_join.h", "share * 2 * PAIRS + j", "j"),
+    Mutant("a warp's pixels are those of the tile's first", "conv_join.h", "at.y0 += warp_row * ROWS, at.x0", "at.x0"),
+    Mutant("the next tile is copied from where this one lies", "conv3x3.h", "find_share(p, next,", "find_share(p, at,"),
+    Mutant("the next tile goes on with the weights", "conv3x3.h", "          weights = weights_of(next);", ""),
+    Mutant("a tile begins with the last one's sums", "conv3x3.h", "    for (;;) {\n      float sums[ROWS][2 * PAIRS][4];", "    float sums[ROWS][2 * PAIRS][4] = {};\n    for (;;) {\n      if (!MANY)"),
     Mutant("layers of a strip run one row too far", "rrdb.h", "first = end - strip - k, last = end - k;", "first = end - strip - k + 1, last = end - k + 1;"),
     Mutant("a band computes a row too few", "rrdb.h", "rows[i + 1].rows + 1;", "rows[i + 1].rows;"),
     Mutant("the second residual is the wrong buffer", "rrdb.h", "dense[2], dense[b], dense[a], stream)", "dense[2], dense[b], dense[b], stream)"),
