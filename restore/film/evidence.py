@@ -37,6 +37,7 @@ _ROUGH_GROW_PX = 2
 _COLOUR_COUNTS = 0.92
 """Three views of a pixel are three chances for noise: 3.5 sigmas of one are as rare as 3.8 of any of three."""
 _OPPONENTS = np.array([[1, 0, -1], [-0.5, 1, -0.5]], np.float32)
+_ONE_WITNESS = 0.5
 _AROUND = 0.05
 """How far around a pixel candidates of the neighbours count as recurring, of the height."""
 
@@ -148,10 +149,12 @@ def evidence_of(
     for view in views[1:]:
         spike = np.maximum(spike, np.float32(_COLOUR_COUNTS) * view.spike)
         score = np.maximum(score, np.float32(_COLOUR_COUNTS) * view.score)
+    # What lies beyond a neighbour's border isn't known to it: one witness is left, or at a shot's ends none.
+    known = ~(came_from_outside(flows[0]) | came_from_outside(flows[1]))
     if one_sided:
-        # Beyond the border both neighbours know nothing, and so nothing stands out from them.
-        known = ~(came_from_outside(flows[0]) | came_from_outside(flows[1]))
         spike, score = spike * known, score * known
+    else:
+        score = np.where(known, score, np.float32(_ONE_WITNESS) * score)
     lighter = as_float32(np.copysign(spike, 2 * current - own.first - own.second))
     side = 2 * max(4, round(_AROUND * current.shape[0])) + 1
     recurring = as_float32(cv2.blur(rough[0].astype(np.float32) + rough[1], (side, side))) * np.float32(0.5)
