@@ -29,6 +29,7 @@ Lines = Annotated[
 ScratchDepth = Annotated[float, typer.Option("--scratch", help="Depth of one planted scratch, 0..1; 0 plants none.")]
 Seed = Annotated[int, typer.Option("--seed", help="Another one plants other damage.")]
 _MOST_FRAMES = 48
+_LEAST_LINES = 200
 
 
 @app.callback()
@@ -83,6 +84,10 @@ def detect(
             made = film_options.cut_to(made, f"{middle}-{middle + _MOST_FRAMES - 1}")
         if any(shot.settings.whole_frame for shot in made.shots):
             raise SetupError("bench detect measures repairs: leave out flicker and steady")
+        if (lines or made.size[1]) < _LEAST_LINES:
+            raise SetupError(
+                f"specks sized for {lines or made.size[1]} lines would be smaller than half a pixel: give --lines 1080"
+            )
         planted = (Scratch(0.37, scratch),) if scratch else ()
         planting = Planting(lines=lines, density=density, scratches=planted)
         settings = FilmSettings(inpaint="" if inpaint == "off" else inpaint)

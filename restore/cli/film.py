@@ -11,7 +11,7 @@ import typer
 from restore.cli import film_options, options
 from restore.cli.film_options import RUNNING, WRITING, Reading, Wishes
 from restore.cli.film_report import FilmReport
-from restore.errors import SetupError
+from restore.errors import ImageError, SetupError
 
 Target = Annotated[Path, typer.Argument(metavar="OUT", help="A video file, or a folder for frames, whichever IN is.")]
 Codec = Annotated[
@@ -139,7 +139,7 @@ def film(
 ) -> None:
     """Remove dirt and scratches from a reel; everything outside repairs stays as it is, sample for sample."""
     from restore.cli.film_work import Ask, checked, goes_out, work_for
-    from restore.reels.run import restore_reel, workers_for
+    from restore.reels.run import Summary, restore_reel, workers_for
     from restore.reels.state import state_of
 
     if view is not None and review is None:
@@ -156,7 +156,15 @@ def film(
         summaries = []
         for one in sources:
             place = state_of(one, target, state, is_video=is_video)
-            work = work_for(one, target, reading, wishes, ask, None if dry_run else place, report)
+            try:
+                mine = ask if len(sources) == 1 else ask.of_one(one.key)
+                work = work_for(one, target, reading, wishes, mine, None if dry_run else place, report)
+            except ImageError as error:
+                if len(sources) == 1:
+                    raise
+                summaries.append(Summary(one.label, 0, 0, [str(error)]))
+                report.on_lost(one.label, str(error))
+                continue
             look = film_options.view_for(work.plan.colour, view, ocio_config)
             if dry_run:
                 report.on_dry_run(work, place)

@@ -7,6 +7,7 @@ With --json:
     segment  frames, blobs, touched_px, proved, faults {number: why}, damage {number: why}, error
     note     text
     restored path, frames, blobs, already_done, failed, faults, damage, joined, proved, notes
+    lost     path, error: one of several reels, of which nothing can be had
     scanned  path, frames, size, fields, fields_because, input_colour, shots, damage, notes (restore scan)
     mask     frame, places (restore detect)
     masks    path, frames, places, already_done, failed, faults (restore detect, at its end)
@@ -123,6 +124,13 @@ class FilmReport:
             console.say_json({"event": "restored", "path": summary.label, **facts, **lost})
             return
         console.say(_lines(work, summary))
+
+    def on_lost(self, label: str, why: str) -> None:
+        """One of several reels that can't be restored at all."""
+        if self._json:
+            console.say_json({"event": "lost", "path": label, "error": why})
+        else:
+            console.say(f"{visible(label)}: failed: {visible(why)}")
 
     def on_scanned(self, plan: Plan) -> None:
         """What `restore scan` found."""

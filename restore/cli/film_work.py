@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from restore.cli import film_options
 from restore.cli.film_options import Reading, Wishes
 from restore.color.ocio import Space
-from restore.errors import SetupError
+from restore.errors import ImageError, SetupError
 from restore.film.form import PICTURES, pictures_of
 from restore.film.segments import usual_frames
 from restore.film.settings import FilmGrain, FilmSettings
@@ -48,6 +48,13 @@ class Ask:
     frames_as: str | None = None
     fps: str | None = None
     sound: Path | None = None
+
+    def of_one(self, key: str) -> Ask:
+        """For one of several reels: its masks are in a folder of its own.  ImageError when there is none."""
+        masks, saved = (None if folder is None else folder / key for folder in (self.masks, self.save_masks))
+        if masks is not None and not masks.is_dir():
+            raise ImageError(f"{masks}: no such folder: of several sequences each has its masks in one of its own")
+        return replace(self, masks=masks, save_masks=saved)
 
 
 def checked(source: Path, target: Path, *, one_only: bool) -> tuple[Source, ...]:

@@ -81,8 +81,10 @@ class _Side:
 def lines_of(frame: Frame) -> Look:
     """A first look at a working frame."""
     grey = grey_of(frame)
-    small = cv2.resize(to_8_bit(grey), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    return Look(frame, tuple(lines_in(grey)), np.asarray(small, np.uint8))
+    small = to_8_bit(grey)
+    if min(small.shape) > 1:
+        small = np.asarray(cv2.resize(small, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
+    return Look(frame, tuple(lines_in(grey)), small)
 
 
 def scratches_in(window: Sequence[Look], at: int, law: ScratchLaw) -> list[Line]:

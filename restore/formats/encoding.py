@@ -41,6 +41,9 @@ class Encoder:
 
 _X265 = "log-level=none:open-gop=0:frame-threads=1:pools=none:info=0"
 
+_LEAST_SLICED_PX = 8
+"""Smaller frames, their halved chroma included, can't be divided by FFV1."""
+
 ENCODERS: Mapping[str, Encoder] = MappingProxyType(
     {
         "ffv1": Encoder(
@@ -160,6 +163,8 @@ def choose(
         raise SetupError(f"{key} needs even sides for {pixel_format}, not {width} x {height}: take --codec ffv1")
     frame_rate = rate or clip.rate
     options = dict(encoder.options)
+    if "slices" in options and min(width, height) < _LEAST_SLICED_PX:
+        options["slices"] = "1"
     if key == "prores":
         options["profile"] = "4444" if target.halvings == (0, 0) or target.alpha else "hq"
     if quality is not None:

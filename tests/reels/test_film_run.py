@@ -11,13 +11,15 @@ import numpy as np
 import OpenImageIO
 import pytest
 from film_command import SMALL, kill_after, of, run
+from in_process import film
 from small_films import FRAMES, SIZE, pictures, write_dpx
 
+from restore.cli.film_options import Wishes
 from restore.film.native import changed, native_of, working_of
 from restore.film.reel import FilmFrame, open_clip
 from restore.formats import Decoder, dpx
 from tests.formats.film_files import dpx_file
-from tests.formats.video_files import packets_of
+from tests.formats.video_files import packets_of, save_clip
 
 
 @pytest.fixture(scope="module")
@@ -338,3 +340,34 @@ def test_linear_frames_keep_nan_negatives_and_highlights(tmp_path: Path) -> None
     assert np.isnan(pixels[2, 2]).all()
     assert (pixels[3, 3] == -2.5).all()
     assert (pixels[4, 4] == 300).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 5)])
+def test_the_smallest_films_go_through(size: tuple[int, int], tmp_path: Path) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    height, width = size
+    save_clip(source, [picture[:height, :width] for picture in pictures()[:5]], "ffv1", "yuv444p")
+    summary, _, _ = film(source, target, Wishes())
+    assert not summary.failed
+    for old, new in zip(open_clip(source).read(0, 5), open_clip(target).read(0, 5), strict=True):
+        assert isinstance(old, FilmFrame)
+        assert isinstance(new, FilmFrame)
+        assert not changed(old.native, new.native).any()
+
+
+def test_a_stray_file_among_sequences_costs_only_itself(tmp_path: Path, frames: Path) -> None:
+    source, target, masks = tmp_path / "in", tmp_path / "out", tmp_path / "masks"
+    source.mkdir()
+    for path in sorted(frames.iterdir())[:6]:
+        shutil.copy(path, source / path.name)
+        shutil.copy(path, source / path.name.replace("reel.", "other_"))
+    for name in ("cover1.jpg", "notes.txt", "Thumbs.db", ".DS_Store"):
+        (source / name).write_bytes(b"junk")
+    code, events = run("film", source, target, *SMALL, "--save-masks", masks)
+    assert code == 3
+    assert [event["path"] for event in of(events, "lost")] == ["cover[1].jpg"]
+    assert len(of(events, "restored")) == 2
+    assert len(tree(target)) == 12
+    assert [len(list(folder.glob("*.png"))) for folder in masks.iterdir()] == [6, 6], "each by itself, as --masks reads"
+    assert run("film", source, tmp_path / "again", *SMALL, "--masks", masks)[0] == 3
+    assert len(tree(tmp_path / "again")) == 12
