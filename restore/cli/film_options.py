@@ -181,7 +181,11 @@ def plan_for(
         reel = source.open(plan.fields, decoder)
         numbers = reel.numbers
         if reel.size != plan.size or plan.first < numbers[0] or plan.last > numbers[-1]:
-            raise SetupError(f"{reading.plan}: it was made for {plan.source}, not for {source.label}")
+            one, other = (
+                f"{a}-{b} of {w} x {h}"
+                for a, b, (w, h) in ((plan.first, plan.last, plan.size), (numbers[0], numbers[-1], reel.size))
+            )
+            raise SetupError(f"{reading.plan}: it is for frames {one}, {source.label} has frames {other}")
         return cut_to(plan, reading.frames)
     key = _seen_key(source, reading, colour)
     seen = None if state is None else state.get(_SEEN)

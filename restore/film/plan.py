@@ -22,6 +22,8 @@ from restore.tiling import Box
 
 VERSION = 1
 _SHOT_KEYS = tuple(one.name for one in fields(ShotSettings))
+_NEEDED = ("source", "frames", "size", "input_colour", "fields", "shot")
+_KEYS = ("version", *_NEEDED, "ocio_config", "ocio_sha256", "settings", "damage")
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,10 @@ def from_toml(text: str, name: str) -> Plan:
         raise SetupError(f"{name}: it is no TOML: {error}") from error
     if data.get("version") != VERSION:
         raise SetupError(f"{name}: it is no plan of version {VERSION}: make one with restore scan IN --write-plan")
+    if unknown := set(data) - set(_KEYS):
+        raise SetupError(f"{name}: it says {min(unknown)}, but there is only {', '.join(_KEYS)}")
+    if missing := [key for key in _NEEDED if key not in data]:
+        raise SetupError(f"{name}: {missing[0]} is missing: restore scan IN --write-plan shows where it belongs")
     try:
         usual = _settings_of(data.get("settings", {}), ShotSettings(), name)
         shots = tuple(
@@ -225,11 +231,32 @@ def _settings_of(data: Mapping[str, Any], usual: ShotSettings, name: str) -> Sho
     for key in ("dirt", "scratches", "flicker", "steady", "degrain"):
         if not isinstance(values.get(key, True), bool):
             raise SetupError(f"{name}: {key} = {values[key]!r}: write true or false")
+    for key, least in (("max_size_px", 1.0), ("max_false", 0.0), ("bar", float("-inf"))):
+        if key in values and (not _is_number(values[key]) or values[key] < least):
+            raise SetupError(
+                f"{name}: {key} = {values[key]!r}: write a number{'' if key == 'bar' else f', at least {least:g}'}"
+            )
     if "polarity" in values:
+        if values["polarity"] not in list(Polarity):
+            raise SetupError(f"{name}: polarity = {values['polarity']!r}: write one of {', '.join(Polarity)}")
         values["polarity"] = Polarity(values["polarity"])
     if "exclude" in values:
-        values["exclude"] = tuple(Box(int(y0), int(x0), int(y1), int(x1)) for x0, y0, x1, y1 in values["exclude"])
+        values["exclude"] = _boxes_of(values["exclude"], name)
     return replace(usual, **values)
+
+
+def _boxes_of(rows: Any, name: str) -> tuple[Box, ...]:
+    boxes = []
+    for row in rows if isinstance(rows, list) else [rows]:
+        whole = isinstance(row, list) and len(row) == 4 and all(isinstance(edge, int) for edge in row)
+        if not whole or not (row[0] < row[2] and row[1] < row[3]):
+            raise SetupError(f"{name}: exclude has {row!r}: write boxes as [left, top, right, bottom], whole pixels")
+        boxes.append(Box(row[1], row[0], row[3], row[2]))
+    return tuple(boxes)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _value(value: object) -> str:

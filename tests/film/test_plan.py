@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from fractions import Fraction
 
@@ -143,3 +144,23 @@ def test_shots_without_settings_of_their_own_are_short_in_the_file() -> None:
         "last = 86499",
         'change = "start"',
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "says"),
+    [
+        ("max_false = 2.0", 'max_false = "two"', "max_false = 'two': write a number, at least 0"),
+        ("max_false = 2.0", "max_size_px = -3", "max_size_px = -3: write a number, at least 1"),
+        ('polarity = "both"', 'polarity = "dork"', "write one of both"),
+        ("exclude = []", "exclude = [[1, 2, 3]]", "left, top, right, bottom"),
+        ("exclude = []", "exclude = [[9, 2, 3, 4]]", "left, top, right, bottom"),
+        ("exclude = []", "exclude = 7", "left, top, right, bottom"),
+        ("[[shot]]", "[[shots]]", "it says shots, but there is only version, source"),
+        ("size = ", "# size = ", "size is missing"),
+    ],
+)
+def test_a_slip_of_the_pen_is_named_with_what_may_stand_there(line: str, instead: str, says: str) -> None:
+    text = to_toml(replace(PLAN, shots=(Shot(86400, 86499, "start", ShotSettings()),)))
+    assert line in text
+    with pytest.raises(SetupError, match=re.escape(says)):
+        from_toml(text.replace(line, instead), "reel.toml")
