@@ -50,7 +50,7 @@ class MaskFiles:
             data = np.frombuffer(path.read_bytes(), np.uint8)
         except OSError as error:
             raise ImageError(f"{path}: {error.strerror}") from error
-        picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+        picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if len(data) else None
         if picture is None:
             raise ImageError(f"{path}: this mask can't be decoded: save it as PNG")
         holes: Holes = np.asarray(picture) >= _HOLE_FROM

@@ -71,13 +71,20 @@ def restore_reel(work: Work, state: State, workers: int, report: Report, *, over
         work = replace(work, token=state.token(), undone=state.undone())
         if not overwrite:
             publish.refuse_strangers(work, state)
-        if not work.is_video:
-            OutputRoot(work.target, work.token).remove_leftovers({work.token}, keep=set())
-        with Pool(state, workers) as pool:
-            work = replace(work, plan=judged(work, state, pool, report))
-            write_whole(state.work, pack(work))
-            write_whole(state.root / PLAN, to_toml(work.plan).encode())
-            return _restored(work, state, pool, report)
+        _tidy(work)
+        try:
+            with Pool(state, workers) as pool:
+                work = replace(work, plan=judged(work, state, pool, report))
+                write_whole(state.work, pack(work))
+                write_whole(state.root / PLAN, to_toml(work.plan).encode())
+                return _restored(work, state, pool, report)
+        finally:
+            _tidy(work)  # what a full disk or an impatient hand left half done
+
+
+def _tidy(work: Work) -> None:
+    if not work.is_video:
+        OutputRoot(work.target, work.token).remove_leftovers({work.token}, keep=set())
 
 
 def _restored(work: Work, state: State, pool: Pool, report: Report) -> Summary:
