@@ -36,13 +36,14 @@ from numpy.typing import NDArray
 from restore.film.clean import CleanLaw, Found, Window, calibrate, find, look_at, sampled
 from restore.film.dirt import DirtLaw, grown_from
 from restore.film.evidence import Evidence
-from restore.film.fill import Hole, fill, navier_stokes, versions_of
+from restore.film.fill import Hole, fill, navier_stokes
 from restore.film.flicker import FlickerLaw, even_shot
 from restore.film.judge import DEFAULT_BAR
 from restore.film.planted import Planted, Planting, Scratch, Stamp, plant
 from restore.film.scratches import ScratchLaw, lines_of, scratches_in
 from restore.film.shots import borders
 from restore.film.steady import SteadyLaw, steady_shot, weave_of
+from restore.film.temporal import versions_of
 from restore.film.unscratch import without_scratches
 from restore.film.working import Frame, grey_of
 from restore.trust.ledger import Fill

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from restore.film.alone import ALONE_SIGMAS, alone_candidates
 from restore.film.dirt import Candidates, DirtLaw, candidates_of
 from restore.film.evidence import Evidence, Opinion, clean_greys, evidence_of, neighbours_of, opponents_of, rough_holes
-from restore.film.fill import Filled, Filler, Hole, Version, fill, navier_stokes, versions_of
+from restore.film.fill import Filled, Filler, Hole, fill, navier_stokes
 from restore.film.further import further_versions
 from restore.film.judge import DEFAULT_BAR, Verdicts, calibrated, log_odds
+from restore.film.temporal import Version, versions_of
 from restore.film.working import Frame, Holes, grey_of
 from restore.trust.ledger import Fill
 
@@ -150,11 +151,11 @@ def repair(
     """The window's frame without the dirt that was found; `filler` (which the ledger calls `filled_by`) serves what the
     neighbours can't.  Pixels outside the repairs are the frame's own."""
     labels, blobs = _blobs(found)
-    versions = _versions(window, labels > 0, found.sides, found.rough, found.opinions, {}) if blobs else []
+    versions = laid_over(window, labels > 0, found.sides, found.rough, found.opinions, {}) if blobs else []
     return fill(window.frames[window.at], labels, blobs, versions, filler, filled_by, window.at, grain=law.grain)
 
 
-def _versions(
+def laid_over(
     window: Window,
     holes: Holes,
     sides: tuple[int, ...],
@@ -199,7 +200,7 @@ def repair_holes(
     look = look_at(window, memory)
     versions = []
     if look is not None:
-        versions = _versions(window, holes, look.sides, look.rough, look.evidence.opinions, others)
+        versions = laid_over(window, holes, look.sides, look.rough, look.evidence.opinions, others)
     return fill(current, labels, blobs, versions, filler, filled_by, window.at, grain=law.grain)
 
 

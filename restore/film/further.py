@@ -12,8 +12,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from restore.film.fill import Version, version_of
 from restore.film.flow import Flow, refined, without_holes
+from restore.film.temporal import Version, version_of
 from restore.film.working import Frame, Grey, Holes, as_float32, grey_of
 
 _LEAST_SIGMA = 1 / 255

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from reels import in_16_bits
 
 from restore.errors import ModelError
 from restore.film.enlarge import Enlarger
+from restore.film.grain import GrainCurve
 from restore.film.native import Sampled, Scan, native_of, resized, working_of
 from restore.film.reel import FilmFrame, open_clip
-from restore.film.settings import FilmSettings, InputColour
+from restore.film.settings import FilmGrain, FilmSettings, InputColour
 from restore.film.tones import Tones
 from restore.formats import Decoder
 from restore.models import load, resolve
@@ -64,3 +66,12 @@ def test_enlarged_frames_are_in_their_sources_form(tmp_path: Path) -> None:
     assert isinstance(result, Scan)
     assert result.codes.shape == (96, 128, 4)
     assert (result.codes == 300).all()
+
+
+def test_new_grain_is_as_strong_as_what_was_taken_out(settings: FilmSettings) -> None:
+    (frame,) = in_16_bits(pan(1, grain=0, size=(80, 100)))
+    enlarger = Enlarger(replace(settings, grain=FilmGrain.REGRAIN), Tones(InputColour.SRGB), "cpu")
+    smooth = enlarger.picture(frame, 0, GrainCurve((0.0,) * 8)) / 65535
+    again = Enlarger(replace(settings, grain=FilmGrain.REGRAIN), Tones(InputColour.SRGB), "cpu")
+    grainy = again.picture(frame, 0, GrainCurve((0.03,) * 8)) / 65535
+    assert float((grainy - smooth).std()) == pytest.approx(0.03, rel=0.1)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from moving import pan
 
-from restore.film.fill import Hole, Version, fill, navier_stokes, temporal_fill
+from restore.film.fill import Hole, fill, navier_stokes
 from restore.film.grain import GrainCurve, fine_structure, grain_curve, grain_from
+from restore.film.temporal import Version, temporal_fill
 from restore.film.working import grey_of
 from restore.tiling import Box
 from restore.trust.ledger import Fill
@@ -55,10 +56,19 @@ def test_where_neighbours_show_something_else_the_given_filler_is_asked() -> Non
     assert np.allclose(filled.frame[HOLES], 0.25)
 
 
-def test_without_neighbours_everything_is_spatial_and_unsure() -> None:
-    filled = fill(dirty(), LABELS, TWO, [], navier_stokes, Fill.NAVIER_STOKES, 1)
-    assert {one.fill for one in filled.repairs} == {Fill.NAVIER_STOKES}
-    assert {one.confidence for one in filled.repairs} == {0.0}
+def test_without_neighbours_everything_is_spatial_and_less_sure() -> None:
+    alone = fill(dirty(), LABELS, TWO, [], navier_stokes, Fill.NAVIER_STOKES, 1)
+    beside = fill(dirty(), LABELS, TWO, SIDES, navier_stokes, Fill.NAVIER_STOKES, 1)
+    assert {one.fill for one in alone.repairs} == {Fill.NAVIER_STOKES}
+    for one, other in zip(alone.repairs, beside.repairs, strict=True):
+        assert one.confidence < other.confidence
+
+
+def test_two_versions_of_one_frame_have_its_grain_and_those_of_two_frames_half() -> None:
+    same = [Version(STILL[0], ALL, 0), Version(STILL[0], ALL, 0)]
+    apart = [Version(STILL[0], ALL, 0), Version(STILL[2], ALL, 1)]
+    shares = [float(temporal_fill(dirty(), HOLES, versions).share[HOLES].mean()) for versions in (same, apart)]
+    assert shares == pytest.approx([1, 0.5], abs=0.05)
 
 
 def test_a_neighbours_own_dirt_is_not_copied() -> None:

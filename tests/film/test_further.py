@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 from moving import pan
 
-from restore.film.fill import Version, temporal_fill, version_of
 from restore.film.flow import flow_between
 from restore.film.further import further_versions
+from restore.film.temporal import Version, temporal_fill, version_of
 from restore.film.working import grey_of
 
 FRAMES = pan(5, step_px=(2.0, 1.0), grain=0.004)
