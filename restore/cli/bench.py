@@ -83,7 +83,7 @@ def detect(
             middle = (made.first + made.last - _MOST_FRAMES) // 2
             made = film_options.cut_to(made, f"{middle}-{middle + _MOST_FRAMES - 1}")
         if any(shot.settings.whole_frame for shot in made.shots):
-            raise SetupError("bench detect measures repairs: leave out flicker and steady")
+            raise SetupError("bench detect measures repairs: leave out flicker, steady and degrain")
         if (lines or made.size[1]) < _LEAST_LINES:
             raise SetupError(
                 f"specks sized for {lines or made.size[1]} lines would be smaller than half a pixel: give --lines 1080"
