@@ -99,7 +99,7 @@ def test_a_trial_of_some_frames_gives_those_frames_with_their_sound(clip: Path, 
     for old, new in zip(open_clip(whole).read(6, 12), trial.read(0, 6), strict=True):
         assert isinstance(old, FilmFrame)
         assert isinstance(new, FilmFrame)
-        assert changed(old.native, new.native).mean() < 0.02, "but for the bar, which more frames may move"
+        assert changed(old.native, new.native).mean() < 0.03, "but for the bar, which more frames may move"
 
 
 def test_scans_keep_their_names_headers_and_untouched_pixels(frames: Path, whole_frames: Path) -> None:
