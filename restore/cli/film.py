@@ -139,6 +139,7 @@ def film(
 ) -> None:
     """Remove dirt and scratches from a reel; everything outside repairs stays as it is, sample for sample."""
     from restore.cli.film_work import Ask, checked, goes_out, work_for
+    from restore.reels.publish import refuse_at_once
     from restore.reels.run import Summary, restore_reel, workers_for
     from restore.reels.state import state_of
 
@@ -157,6 +158,8 @@ def film(
         for one in sources:
             place = state_of(one, target, state, is_video=is_video)
             try:
+                if is_video and not overwrite:
+                    refuse_at_once(target, place)
                 mine = ask if len(sources) == 1 else ask.of_one(one.key)
                 work = work_for(one, target, reading, wishes, mine, None if dry_run else place, report)
             except ImageError as error:

@@ -194,7 +194,7 @@ def plan_for(
         fields = replace(plan.fields, because=str(seen["because"]))
         plan = replace(plan, fields=fields, notes=tuple(seen["notes"]), colour=colour or plan.colour)
     else:
-        plan = _look(source, reading, colour, decoder, on_look)
+        plan = _look(source, reading, colour, decoder, on_look, state)
         if state is not None:
             state.put(
                 _SEEN, {"key": key, "plan": to_toml(plan), "because": plan.fields.because, "notes": list(plan.notes)}
@@ -205,7 +205,12 @@ def plan_for(
 
 
 def _look(
-    source: Source, reading: Reading, colour: Colour | None, decoder: Decoder, on_look: Callable[[int, int], None]
+    source: Source,
+    reading: Reading,
+    colour: Colour | None,
+    decoder: Decoder,
+    on_look: Callable[[int, int], None],
+    state: State | None,
 ) -> Plan:
     from restore.film.scan import fields_of, scan, untreated
     from restore.film.settings import ShotSettings
@@ -219,6 +224,8 @@ def _look(
     reel = source.open(fields, decoder)
     stretch = _stretch(reading.frames, reel.numbers[0], reel.numbers[-1])
     colour, frames = colour or _colour_of(source, decoder), len(reel.numbers)
+    if state is not None:
+        state.token()  # a disk that can't be written to is told before all frames are looked at
     return scan(reel, fields, colour, ShotSettings(), stretch, lambda position: on_look(position, frames))
 
 

@@ -69,6 +69,12 @@ def publish(work: Work, state: State, segment: Segment, fingerprint: str, answer
     return receipt
 
 
+def refuse_at_once(target: Path, state: State) -> None:
+    """`refuse_strangers` as far as it can be told before a reel is looked at: a video that was made elsewhere."""
+    if target.is_file() and state.get(FILM) is None and state.get(_FILM_INTENT) is None:
+        raise _stranger(target)
+
+
 def refuse_strangers(work: Work, state: State) -> None:
     """Raises SetupError when something in OUT that this tool didn't make would be replaced."""
     if work.is_video:

@@ -266,7 +266,9 @@ def test_review_draws_frames_and_the_least_certain_repairs(frames: Path, whole_f
 def test_what_this_tool_did_not_make_is_never_replaced(clip: Path, frames: Path, tmp_path: Path) -> None:
     film, folder = tmp_path / "out.mkv", tmp_path / "out"
     film.write_bytes(b"mine")
-    assert run("film", clip, film, *SMALL)[0] == 2
+    code, events = run("film", clip, film, *SMALL)
+    assert code == 2
+    assert not of(events, "note"), "told before the reel is looked at"
     assert film.read_bytes() == b"mine"
     folder.mkdir()
     (folder / "reel.1000.dpx").write_bytes(b"mine")
