@@ -116,16 +116,14 @@ def look_at(window: Window, memory: Memory | None = None) -> Look | None:
     rough = {number: holes for number, (holes, _) in looked_at.items()}
     clean = clean_greys(greys, rough)
     first, second = sides
-    colours = [opponents_of(window.frames[number]) for number in (at, first, second)]
+    colours = [opponents_of(window.frames[number]) for number in (at, *sides) if window.frames[number].shape[2] == 3]
     evidence = evidence_of(
         greys[at],
         (greys[first], greys[second]),
         (clean[at], clean[first], clean[second]),
         looked_at[at][1],
         rough=(rough[first], rough[second]),
-        colours=None
-        if colours[0] is None or colours[1] is None or colours[2] is None
-        else (colours[0], colours[1], colours[2]),
+        colours=colours,
         one_sided=not first < at < second,
     )
     return Look(evidence, sides, rough)

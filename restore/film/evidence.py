@@ -130,20 +130,20 @@ def evidence_of(
     shared: Opinion,
     *,
     rough: tuple[Holes, Holes],
-    colours: tuple[Colours, Colours, Colours] | None = None,
+    colours: Sequence[Colours] = (),
     one_sided: bool = False,
 ) -> Evidence:
     """Evidence in `current` between its neighbours `sides`; `clean` are the three with rough holes filled.
 
     `shared` is the opinion that `rough_holes` gave for this frame, `rough` are the neighbours' rough holes, and
-    `colours` those of the frame and its neighbours (None: the film is grey).
+    `colours` those of the three (none: the film is grey).
     """
     flows = [flow_between(clean[0], side) for side in clean[1:]]
     own = _opinion(current, clean[1], clean[2], *flows)
     opinions = own, shared
     laid = [(opinion.first, opinion.second) for opinion in opinions]
     views = [_view(current, sides, laid)]
-    if colours is not None and any(plane.any() for plane in colours):
+    if any(plane.any() for plane in colours):
         views += _colour_views(colours, opinions)
     spike, score = views[0].spike, views[0].score
     for view in views[1:]:
@@ -161,9 +161,9 @@ def evidence_of(
     return Evidence(lighter, as_float32(score), tuple(views), opinions, recurring, one_sided)
 
 
-def opponents_of(frame: Frame) -> Colours | None:
-    """The differences of a frame's colours; None for one of one channel."""
-    return None if frame.shape[2] == 1 else as_float32(cv2.transform(to_float(frame), _OPPONENTS))
+def opponents_of(frame: Frame) -> Colours:
+    """The differences of the colours of a frame (H, W, 3)."""
+    return as_float32(cv2.transform(to_float(frame), _OPPONENTS))
 
 
 def _view(current: Grey, sides: tuple[Grey, Grey], laid: Sequence[tuple[Grey, Grey]]) -> View:
@@ -177,7 +177,7 @@ def _view(current: Grey, sides: tuple[Grey, Grey], laid: Sequence[tuple[Grey, Gr
     return View(current, laid[0], sides, sigma, spike, as_float32(spike / damping), (apart[0], apart[1]))
 
 
-def _colour_views(colours: tuple[Colours, Colours, Colours], opinions: tuple[Opinion, Opinion]) -> list[View]:
+def _colour_views(colours: Sequence[Colours], opinions: tuple[Opinion, Opinion]) -> list[View]:
     """Both differences of colours; they follow a flicker's gain, and its offset leaves them alone."""
     laid = [
         [

@@ -21,35 +21,35 @@ from restore.film.dirt import FACTS
 Terms = NDArray[np.float64]
 
 _WEIGHTS: dict[str, float] = {
-    "peak": 3.1667,
-    "contrast": -0.0589,
-    "size": -0.5581,
-    "thin": -0.3115,
-    "apart": 0.5797,
-    "apart shared": -0.6537,
-    "seen": 0.8957,
-    "seen elsewhere": 1.8402,
-    "beyond surroundings": 0.2665,
-    "recurring": -0.6509,
-    "apart x seen elsewhere": -0.0883,
-    "recurring x seen elsewhere": 1.8135,
+    "peak": 2.928,
+    "contrast": 0.1023,
+    "size": -0.4542,
+    "thin": -0.5455,
+    "apart": 0.5172,
+    "apart shared": -0.8295,
+    "seen": 0.9844,
+    "seen elsewhere": 1.8376,
+    "beyond surroundings": 0.2607,
+    "recurring": -0.6549,
+    "apart x seen elsewhere": -0.0827,
+    "recurring x seen elsewhere": 1.6007,
 }
-_CONSTANT = -3.0318
+_CONSTANT = -3.0072
 _WEIGHTS_AT_ENDS: dict[str, float] = {
-    "peak": 3.2024,
-    "contrast": -0.5019,
-    "size": -1.0718,
-    "thin": -0.4259,
-    "apart": 0.4184,
-    "apart shared": -0.1106,
-    "seen": 0.7917,
-    "seen elsewhere": 2.0447,
-    "beyond surroundings": 0.3438,
-    "recurring": -0.9549,
-    "apart x seen elsewhere": 0.0114,
-    "recurring x seen elsewhere": 1.1635,
+    "peak": 3.1841,
+    "contrast": -0.3227,
+    "size": -0.9853,
+    "thin": -0.5428,
+    "apart": 0.4225,
+    "apart shared": -0.1751,
+    "seen": 1.2357,
+    "seen elsewhere": 1.8546,
+    "beyond surroundings": 0.2722,
+    "recurring": -0.8576,
+    "apart x seen elsewhere": 0.0826,
+    "recurring x seen elsewhere": 1.4616,
 }
-_CONSTANT_AT_ENDS = -2.1088
+_CONSTANT_AT_ENDS = -2.4894
 """Where both neighbours lie on one side there are as many true ones as elsewhere and twice as many false ones, which is
 counted in here."""
 _STRICTER_AT_ENDS = 1.0
