@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,13 +18,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from restore.batch.job import printable
+from restore.batch.temporary import TOKEN_DIGITS, is_temporary, is_token, temporary_name, temporary_token
 from restore.errors import DiskFullError, ImageError
 
 CHUNK_BYTES = 1 << 20
-TEMPORARY_NAME = re.compile(rb"\.restore-[0-9a-f]{16}\.part")
-"""32 bytes whatever the target's name: a suffix on a 255-byte name would be too long."""
-TOKEN_DIGITS = 8
-"""Leading hex digits of a temporary's name that say which run made it."""
 
 _DIR_FDS = os.open in os.supports_dir_fd and os.rename in os.supports_dir_fd
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -86,7 +82,7 @@ class OutputRoot:
     """
 
     def __init__(self, root: Path, token: str) -> None:
-        if not re.fullmatch(f"[0-9a-f]{{{TOKEN_DIGITS}}}", token):
+        if not is_token(token):
             raise ValueError(f"{token = } must be {TOKEN_DIGITS} hex digits")
         self.root = root
         self.token = token
@@ -97,7 +93,7 @@ class OutputRoot:
         The directory is made where missing.  Raises DiskFullError or ImageError, and then leaves nothing behind.
         """
         with explained(target), self._directory(target.parent, create=True) as directory:
-            name = self._temporary_name()
+            name = temporary_name(self.token)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _BINARY
             fd = os.open(directory.name(name), flags, 0o666, dir_fd=directory.fd)
             try:
@@ -211,7 +207,7 @@ class OutputRoot:
 
     def remove(self, temporary: Path) -> None:
         """Removes a temporary if it is there; refuses any other name."""
-        if not TEMPORARY_NAME.fullmatch(os.fsencode(temporary.name)):
+        if not is_temporary(temporary.name):
             raise ValueError(f"{temporary} is no temporary of this tool")
         with suppress(FileNotFoundError, NotADirectoryError), self._directory(temporary.parent) as directory:
             if stat.S_ISREG(directory.stat(temporary.name).st_mode):
@@ -240,9 +236,6 @@ class OutputRoot:
                             self.remove(path)
                             removed += 1
         return removed
-
-    def _temporary_name(self) -> str:
-        return f".restore-{self.token}{os.urandom(4).hex()}.part"
 
     @contextmanager
     def _directory(self, relative: Path, create: bool = False) -> Iterator[_Directory]:
@@ -282,16 +275,6 @@ def digest_of(file: BinaryIO) -> str:
     while chunk := file.read(CHUNK_BYTES):
         digest.update(chunk)
     return digest.hexdigest()
-
-
-def is_temporary(name: str) -> bool:
-    return TEMPORARY_NAME.fullmatch(os.fsencode(name)) is not None
-
-
-def temporary_token(name: str) -> str:
-    """Which run made a temporary."""
-    start = len(".restore-")
-    return name[start : start + TOKEN_DIGITS]
 
 
 def _open_below(fd: int, name: str, create: bool) -> int:

@@ -10,60 +10,36 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from restore.batch import journal_file
 from restore.batch.facts import Deviation
-from restore.batch.fsops import TOKEN_DIGITS, OutputRoot
+from restore.batch.fsops import OutputRoot
 from restore.batch.job import Companion, FailureKind, Job, Other, SourceState, Staged
-from restore.batch.journal_file import COMPANION_COLUMNS, Record, companion_columns, record_of, state_columns
+from restore.batch.journal_record import (
+    COMPANION_COLUMNS,
+    FILES_COLUMNS,
+    Record,
+    companion_columns,
+    record_of,
+    state_columns,
+)
 from restore.batch.ledger import Ledger
-from restore.batch.lock import acquire, check_free
-from restore.batch.places import JOURNAL_NAME, Places, find_places
+from restore.batch.places import Places
+from restore.batch.temporary import new_token
 from restore.errors import ExitCode, ImageError
-from restore.recipe import Recipe, RunOptions
+from restore.recipe import Recipe
 
 COPY = "copy"
 """Stands for a recipe's fingerprint where a file was carried along."""
 
 
-@contextmanager
-def open_journal(options: RunOptions, *, read_only: bool = False) -> Iterator[Journal]:
-    """Finds the places of a run, takes the output's lock, opens its journal and settles what a killed run left.
-
-    `read_only` (for a plan only): takes no lock and writes nothing.  Raises SetupError, DiskFullError.
-    """
-    with open_places(find_places(options), read_only=read_only) as journal:
-        yield journal
-
-
-@contextmanager
-def open_places(places: Places, *, read_only: bool = False) -> Iterator[Journal]:
-    """`open_journal` of places that are known."""
-    path = places.state / JOURNAL_NAME
-    with ExitStack() as stack:
-        if read_only:
-            check_free(places.lock, trust_kernel=not places.network)
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="restore-")))
-            path = journal_file.copy_files(path, folder)
-        else:
-            lock = acquire(places.lock, trust_kernel=not places.network)
-            stack.callback(lock.release)
-        connection, note = journal_file.open_existing(path)
-        notes = (*places.notes, *([note] if note else []))
-        journal = Journal(places, path, connection, read_only, notes)
-        stack.callback(journal.close)
-        journal.settle()
-        yield journal
-
-
 class Journal:
-    """See the module.  Made by `open_journal`; not thread-safe."""
+    """See the module.  Made by `opening`; not thread-safe."""
 
     def __init__(
         self, places: Places, path: Path, connection: sqlite3.Connection | None, read_only: bool, notes: Sequence[str]
@@ -71,7 +47,7 @@ class Journal:
         self.places = places
         self.notes: list[str] = list(notes)
         """What a person should know; `plan` passes them on."""
-        self.output = OutputRoot(places.root, os.urandom(TOKEN_DIGITS // 2).hex())
+        self.output = OutputRoot(places.root, new_token())
         """Where this run writes; workers stage through it."""
         self.ledger = Ledger(OutputRoot(places.ledger, self.output.token))
         """Where this run keeps what it repaired."""
@@ -85,8 +61,7 @@ class Journal:
 
     def find(self, target: Path) -> Record | None:
         """What was published under this name."""
-        columns = journal_file.FILES_COLUMNS
-        row = self._one(f"SELECT {columns} FROM files WHERE target = ?", (os.fsencode(target),))
+        row = self._one(f"SELECT {FILES_COLUMNS} FROM files WHERE target = ?", (os.fsencode(target),))
         return None if row is None else record_of(row)
 
     def find_deviation(self, target: Path, state: SourceState, fingerprint: str) -> Deviation | None:
@@ -103,9 +78,7 @@ class Journal:
         if self._connection is None:
             return
         with self._explained():
-            rows = self._connection.execute(
-                f"SELECT {journal_file.FILES_COLUMNS} FROM files ORDER BY target"
-            ).fetchall()
+            rows = self._connection.execute(f"SELECT {FILES_COLUMNS} FROM files ORDER BY target").fetchall()
         yield from (record for row in rows if (record := record_of(row)) is not None)
 
     def failures(self) -> list[tuple[Path, str]]:
@@ -225,7 +198,7 @@ class Journal:
             for target, stat in targets:
                 key = os.fsencode(target)
                 self._db.execute(
-                    f"INSERT OR REPLACE INTO files ({journal_file.FILES_COLUMNS})"
+                    f"INSERT OR REPLACE INTO files ({FILES_COLUMNS})"
                     " SELECT target, source, source_size, source_mtime_ns, source_inode, source_sha256, fingerprint,"
                     f" format, target_size, ?, target_sha256, 0, run, facts, {COMPANION_COLUMNS} FROM intents"
                     " WHERE target = ?",
@@ -317,7 +290,7 @@ class Journal:
     def _insert_file(self, row: tuple[object, ...]) -> None:
         assert self._connection is not None
         marks = ", ".join("?" * len(row))
-        self._connection.execute(f"INSERT OR REPLACE INTO files ({journal_file.FILES_COLUMNS}) VALUES ({marks})", row)
+        self._connection.execute(f"INSERT OR REPLACE INTO files ({FILES_COLUMNS}) VALUES ({marks})", row)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -7,11 +7,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
-from restore.batch.facts import Uncertain
 from restore.batch.job import (
     Deviated,
     Failed,
@@ -31,6 +28,7 @@ from restore.batch.job import (
 from restore.batch.journal import Journal
 from restore.batch.publish import MOST_WAITING, Publisher
 from restore.batch.signals import DroppedError, Stopper
+from restore.batch.tally import Tally
 from restore.errors import DiskFullError, ExitCode, ImageError, SetupError
 from restore.recipe import Recipe, RunOptions
 
@@ -51,49 +49,6 @@ def run(
     place of the installed ones.
     """
     return _Run(plan, recipe, options, worker, journal, reporter, told or versions()).run()
-
-
-MOST_UNCERTAIN = 50
-"""Repairs that a summary names: what one contact sheet holds."""
-
-
-@dataclass
-class _Tally:
-    done: int = 0
-    failed: int = 0
-    failed_jobs: int = 0
-    copied: int = 0
-    in_pixels: int = 0
-    out_pixels: int = 0
-    output_bytes: int = 0
-    unchanged: int = 0
-    skipped: int = 0
-    skipped_jobs: int = 0
-    holes: int = 0
-    changed_px: int = 0
-    uncertain: list[tuple[Path, Uncertain]] = field(default_factory=list)
-
-    def add(self, outcome: Outcome) -> None:
-        self.output_bytes += outcome.output_bytes
-        if outcome.status is Status.COPIED:
-            self.copied += 1
-        elif outcome.status is Status.FAILED:
-            self.failed += 1
-            self.failed_jobs += outcome.job is not None
-        elif outcome.status is Status.SKIPPED:
-            self.skipped += 1
-            self.skipped_jobs += outcome.job is not None
-        else:
-            assert outcome.job is not None
-            self.done += 1
-            self.unchanged += bool(outcome.facts.unchanged)
-            self.in_pixels += outcome.job.in_pixels
-            self.out_pixels += outcome.job.out_pixels
-            if (repair := outcome.facts.repair) is not None:
-                self.holes += repair.holes
-                self.changed_px += repair.changed_px
-                named = [(outcome.relative, one) for one in repair.uncertain]
-                self.uncertain = sorted([*self.uncertain, *named], key=lambda one: one[1].confidence)[:MOST_UNCERTAIN]
 
 
 class _Feed:
@@ -164,7 +119,7 @@ class _Run:
         self._stopper = Stopper(self._say_stopping)
         self._feed = _Feed(plan.jobs, self._reporter, self._stopper)
         self._publisher = Publisher(journal, self._on_outcome, overwrite=options.overwrite)
-        self._tally = _Tally()
+        self._tally = Tally()
         self._disk_full: str | None = None
 
     def run(self) -> Summary:

@@ -9,7 +9,7 @@ from pathlib import Path
 from restore.batch.facts import NO_FACTS, facts_from
 from restore.batch.job import Companion, Job, SourceState, Staged, printable
 from restore.batch.journal import Journal
-from restore.batch.journal_file import Record
+from restore.batch.journal_record import Record
 from restore.batch.large import open_large
 from restore.batch.large_files import before, stage_large
 from restore.batch.memory import decoder_for, in_bands, pixels_of

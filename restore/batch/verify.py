@@ -12,7 +12,7 @@ from restore.batch.facts import RepairFacts, facts_from
 from restore.batch.fsops import digest_of
 from restore.batch.job import printable
 from restore.batch.journal import Journal
-from restore.batch.journal_file import Record
+from restore.batch.journal_record import Record
 from restore.batch.large_files import difference_in_bands, digests_of, pages_of
 from restore.batch.memory import decoder_for, in_bands, pixels_of
 from restore.batch.repairs import in_blocks

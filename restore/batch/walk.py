@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from restore.batch.fsops import is_temporary
 from restore.batch.job import Problem, printable
 from restore.batch.places import STATE_NAME
+from restore.batch.temporary import is_temporary
 from restore.formats import SUFFIXES
 
 SHOWN = 3

@@ -19,7 +19,7 @@ def carry_out(
 ) -> ExitCode:
     """Plans `recipe` for IN and OUT and, unless it is a dry run, does it.  Raises SetupError, DiskFullError."""
     from restore.batch.finish import Finisher
-    from restore.batch.journal import open_journal
+    from restore.batch.opening import open_journal
     from restore.batch.plan import make_plan
     from restore.batch.run import run
     from restore.batch.worker import LocalWorker

@@ -42,7 +42,7 @@ def undo(
         return
     if file is None:
         raise SetupError("FILE is missing: name one of OUT's pictures, or for film --frame N")
-    from restore.batch.journal import open_places
+    from restore.batch.opening import open_places
     from restore.batch.places import find_output
     from restore.batch.run import versions
     from restore.batch.undo import undo

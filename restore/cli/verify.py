@@ -28,7 +28,7 @@ def verify(
     as_json: options.Json = False,
 ) -> None:
     """Prove that results are what was made, and that nothing outside their repairs was touched; exit code 3 if not."""
-    from restore.batch.journal import open_places
+    from restore.batch.opening import open_places
     from restore.batch.places import find_output
     from restore.batch.verify import unknown_files, verify
     from restore.formats import Decoder

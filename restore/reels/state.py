@@ -18,6 +18,7 @@ from typing import Any
 from restore.batch.fsops import explained
 from restore.batch.lock import acquire
 from restore.batch.places import NETWORK_FILESYSTEMS, STATE_NAME, filesystem_type
+from restore.batch.temporary import new_token
 from restore.errors import SetupError
 from restore.film.blobs import ALL
 from restore.film.segments import Segment
@@ -81,7 +82,7 @@ class State:
         """8 hex digits that all temporaries of this result carry; durable before the first of them."""
         path = self.root / _TOKEN
         if not path.is_file():
-            self.put(_TOKEN, {"token": os.urandom(4).hex()})
+            self.put(_TOKEN, {"token": new_token()})
         known = self.get(_TOKEN) or {}
         return str(known.get("token", "00000000"))
 

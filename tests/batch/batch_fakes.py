@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Self
 
 from restore.batch.facts import Facts
-from restore.batch.fsops import OutputRoot, is_temporary
+from restore.batch.fsops import OutputRoot
 from restore.batch.job import Deviated, Failed, Job, Outcome, Plan, Staged, Summary
-from restore.batch.journal import Journal, open_journal
+from restore.batch.journal import Journal
+from restore.batch.opening import open_journal
 from restore.batch.places import STATE_NAME
 from restore.batch.plan import make_plan
 from restore.batch.run import run
+from restore.batch.temporary import is_temporary
 from restore.errors import ImageError
 from restore.formats import SUFFIXES, Header
 from restore.image import Arrangement

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from restore.batch.fsops import OutputRoot, is_temporary
+from restore.batch.fsops import OutputRoot
+from restore.batch.temporary import is_temporary
 from restore.errors import DiskFullError, ImageError
 
 TOKEN = "0123abcd"

@@ -11,7 +11,7 @@ import pytest
 from batch_fakes import Sandbox, ppm, with_grain
 
 from restore.batch import places
-from restore.batch.journal import open_journal
+from restore.batch.opening import open_journal
 from restore.batch.places import JOURNAL_NAME, STATE_NAME
 from restore.errors import SetupError
 

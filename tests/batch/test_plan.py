@@ -12,7 +12,7 @@ import pytest
 from batch_fakes import RECIPE, FakeDecoder, Recorder, Sandbox, output_size, ppm, with_format, with_grain
 
 from restore.batch import plan as plan_module
-from restore.batch.journal import open_journal
+from restore.batch.opening import open_journal
 from restore.batch.plan import make_plan
 from restore.errors import ExitCode, SetupError
 from restore.formats import Decoder

@@ -113,7 +113,7 @@ def test_bad_files_fail_and_the_others_are_made(sandbox: Sandbox) -> None:
 
 
 def test_failed_file_is_tried_again_and_its_failure_then_forgotten(sandbox: Sandbox) -> None:
-    from restore.batch.journal import open_journal
+    from restore.batch.opening import open_journal
 
     sandbox.add("a.tga", b"nonsense")
     sandbox.run()
