@@ -75,6 +75,7 @@ struct Packing {
   int stride = 1;
 
   RESTORE_HOST_DEVICE bool rows() const { return kernel == 3 && stride == 1; }  // for conv3x3.h; else for conv_any.h
+  RESTORE_HOST_DEVICE int inputs() const { return a_channels + b_channels; }
   RESTORE_HOST_DEVICE int group() const { return channels <= 16 ? 16 : channels <= 32 ? 32 : 64; }  // outputs of one tile
   RESTORE_HOST_DEVICE int groups() const { return (channels + group() - 1) / group(); }
   RESTORE_HOST_DEVICE int chunks() const { return (a_channels + 15) / 16 + (b_channels + 15) / 16; }  // of 16 input channels
