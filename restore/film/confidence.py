@@ -14,8 +14,8 @@ WITHIN = 0.04
 """Of the full range: 10 of 255, 28 dB."""
 TERMS = ("1", "log wrong", "log missed", "log grain", "log2 radius", "log deviation")
 WEIGHTS = {
-    "temporal": (-5.5, -1.5, -0.5, 0.0, -0.2, 0.0),
-    "spatial": (-3.5, 0.0, 0.0, 0.0, -0.6, -1.8),
+    "temporal": (-5.546, -2.4501, -0.7468, 0.1215, -0.2469, 0.7746),
+    "spatial": (-3.4323, 0.0, 0.0, 0.0, -0.9853, -2.6194),
 }
 _LEAST = 1e-3
 """What differs by less is equal."""
@@ -32,7 +32,7 @@ class Seen:
     missed: float
     """Root of the squared difference between what neighbours show and its smooth continuation; 1: there are none."""
     grain: float
-    """Deviation of grain that is left in what neighbours show."""
+    """Deviation of grain: of what is left of it in what neighbours show, or around."""
     radius_px: float
     """Largest distance from a pixel in it to one outside."""
     deviation: float

@@ -159,16 +159,18 @@ def _verdict(current: Frame, labels: NDArray[np.int32], number: int, box: Box, t
     radius = float(cv2.distanceTransform(np.pad(here.astype(np.uint8), 1), cv2.DIST_L2, 5).max())
     grey = to_float(current)[place].mean(axis=2)
     deviation = float(grey[~holes].std()) if not holes.all() else 1.0
+    grain = float(temporal.curve.at(grey.mean(keepdims=True))[0, 0])
     known = here & temporal.known[place]
     if 2 * np.count_nonzero(known) < area:
-        return Verdict(box, area, Seen(True, 1.0, 1.0, 0.0, radius, deviation))
+        return Verdict(box, area, Seen(True, 1.0, 1.0, grain, radius, deviation))
     content = temporal.values[place].mean(axis=2)
     smooth = navier_stokes_8bit(to_8_bit(grey), holes).astype(np.float32) / 255
     left = float(temporal.share[place][known].mean()) * temporal.grain
     missed = max(0.0, float(((smooth - content)[known] ** 2).mean()) - left)
     wrong = float(temporal.error[place][known].mean())
     spatial = wrong > 1.5 * missed + temporal.grain
-    return Verdict(box, area, Seen(spatial, wrong**0.5, missed**0.5, left**0.5, radius, deviation))
+    stays = grain if spatial else left**0.5
+    return Verdict(box, area, Seen(spatial, wrong**0.5, missed**0.5, stays, radius, deviation))
 
 
 def _regrain(
