@@ -1,6 +1,6 @@
 """Counters of the convolution kernels, read by Nsight Compute on a machine with an NVIDIA GPU.
 
-    python benchmarks/gpu_profile.py [--size 720 1280] [--out FILE.json]
+    python benchmarks/gpu_profile.py [--size 720 1280] [--resident 0] [--out FILE.json]
 
 Profiles the five convolutions of one dense block of a 23-block network, and writes for each what keeps it busy and
 what it waits for.  Environment: RESTORE_OPS, as in gpu.py.
@@ -52,11 +52,12 @@ def main() -> int:
     sys.path.insert(0, str(machine.ROOT))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, nargs=2, default=(720, 1280), metavar=("H", "W"))
+    parser.add_argument("--resident", type=int, default=0, help="blocks that stay on a multiprocessor")
     parser.add_argument("--out", type=Path, default=RESULTS / "gpu-profile.json")
     parser.add_argument("--case", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.case:
-        return case(*arguments.size)
+        return case(*arguments.size, arguments.resident)
     ncu = machine.tool("ncu")
     if ncu is None:
         print("ncu was not found")
@@ -65,14 +66,14 @@ def main() -> int:
     command = [
         *(ncu, "--clock-control", "none", "--kernel-name", "regex:start", "--csv", "--page", "raw"),
         *("--launch-skip", str(SKIPPED), "--launch-count", str(PROFILED), "--metrics", ",".join(METRICS)),
-        *(sys.executable, __file__, "--case", "--size", *size),
+        *(sys.executable, __file__, "--case", "--size", *size, "--resident", str(arguments.resident)),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     rows = read(done.stdout)
     if not rows:
         print(f"ncu gave no figures, exit status {done.returncode}: {(done.stdout + done.stderr)[-2000:]}")
         return 1
-    record = {"commit": machine.commit(), "size": arguments.size, "kernels": rows}
+    record = {"commit": machine.commit(), "size": arguments.size, "resident": arguments.resident, "kernels": rows}
     record["device"] = device_name()
     arguments.out.write_text(json.dumps(record, indent=1) + "\n")
     for row in rows:
@@ -104,7 +105,7 @@ def device_name() -> str:
     return torch.cuda.get_device_name(0)
 
 
-def case(height: int, width: int) -> int:
+def case(height: int, width: int, resident: int) -> int:
     import gpu_peers as peers
     import torch
     from gpu_tables import X4PLUS
@@ -115,7 +116,7 @@ def case(height: int, width: int) -> int:
     state = peers.random_state(X4PLUS, torch.Generator().manual_seed(1))
     packed = ops.pack_rrdb(state, X4PLUS, "cuda", torch.float16)
     image = torch.rand(1, 3, height, width, device="cuda")
-    ops.rrdb_forward(image, packed, strip_rows=0)
+    ops.rrdb_forward(image, packed, resident=resident)
     torch.cuda.synchronize()
     return 0
 
