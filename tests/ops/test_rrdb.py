@@ -23,8 +23,8 @@ def state_of(shape: RrdbShape) -> dict[str, Tensor]:
     return state
 
 
-def arguments(image: Tensor, network: ops.PackedRrdb) -> tuple[Tensor, Tensor, Tensor, list[int], int, int]:
-    return image, network.weights, network.singles, list(astuple(network.shape)), int(network.layout), 0
+def arguments(image: Tensor, network: ops.PackedRrdb) -> tuple[Tensor, Tensor, Tensor, list[int], int, int, int]:
+    return image, network.weights, network.singles, list(astuple(network.shape)), int(network.layout), 0, 0
 
 
 @pytest.mark.parametrize("fold", [1, 2])
@@ -86,12 +86,12 @@ def test_an_image_that_does_not_fit_is_refused_with_its_shape() -> None:
 
 
 @pytest.mark.needs_cuda
-@pytest.mark.parametrize("strip_rows", [0, 24])
-def test_cuda_equals_the_reference(strip_rows: int) -> None:
+@pytest.mark.parametrize(("strip_rows", "resident"), [(0, 0), (24, 0), (0, 2)])
+def test_cuda_equals_the_reference(strip_rows: int, resident: int) -> None:
     state, image = state_of(SHAPE), torch.rand(2, 3, 40, 70)
     network = ops.pack_rrdb(state, SHAPE, "cuda", torch.float16)
     assert network.layout is rrdb.Layout.FRAGMENTS
-    y = ops.rrdb_forward(image.cuda(), network, strip_rows=strip_rows).cpu()
+    y = ops.rrdb_forward(image.cuda(), network, strip_rows=strip_rows, resident=resident).cpu()
     stored = {name: t.half().float() if name.endswith("weight") else t for name, t in state.items()}
     expected = ops.rrdb_forward(image, rrdb.pack(stored, SHAPE, rrdb.Layout.FLAT, torch.float32, CPU))
     assert (y - expected).norm() <= 2e-3 * expected.norm()
