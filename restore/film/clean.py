@@ -16,10 +16,19 @@ from numpy.typing import NDArray
 
 from restore.film.alone import ALONE_SIGMAS, alone_candidates
 from restore.film.dirt import Candidates, DirtLaw, candidates_of
-from restore.film.evidence import Evidence, Opinion, clean_greys, evidence_of, neighbours_of, opponents_of, rough_holes
+from restore.film.evidence import (
+    Evidence,
+    Opinion,
+    Rough,
+    clean_greys,
+    evidence_of,
+    neighbours_of,
+    opponents_of,
+    rough_holes,
+)
 from restore.film.fill import Filled, Filler, Hole, fill, navier_stokes
 from restore.film.further import further_versions
-from restore.film.judge import DEFAULT_BAR, Verdicts, calibrated, log_odds
+from restore.film.judge import DEFAULT_BAR, Verdicts, calibrated, less_where_it_flashes, log_odds
 from restore.film.temporal import Version, versions_of
 from restore.film.working import Frame, Holes, grey_of
 from restore.trust.ledger import Fill
@@ -85,7 +94,7 @@ class Found:
         return cv2.dilate(found, np.ones((2 * self.rim_px + 1,) * 2, np.uint8)).view(np.bool_)
 
 
-Memory = dict[tuple[int, tuple[int, int]], tuple[Holes, Opinion]]
+Memory = dict[tuple[int, tuple[int, int]], Rough]
 """Rough holes of frames between certain neighbours: what one window found, the next one needn't look for again."""
 
 
@@ -113,7 +122,7 @@ def look_at(window: Window, memory: Memory | None = None) -> Look | None:
     looked_at = {number: memory[number, neighbours_of(number, greys.keys()) or sides] for number in (at, *sides)}
     for old in [key for key in memory if key[0] < at - CONTEXT_FRAMES]:
         del memory[old]
-    rough = {number: holes for number, (holes, _) in looked_at.items()}
+    rough = {number: one.holes for number, one in looked_at.items()}
     clean = clean_greys(greys, rough)
     first, second = sides
     colours = [opponents_of(window.frames[number]) for number in (at, *sides) if window.frames[number].shape[2] == 3]
@@ -121,8 +130,8 @@ def look_at(window: Window, memory: Memory | None = None) -> Look | None:
         greys[at],
         (greys[first], greys[second]),
         (clean[at], clean[first], clean[second]),
-        looked_at[at][1],
-        rough=(rough[first], rough[second]),
+        looked_at[at].opinion,
+        rough=(looked_at[first], looked_at[second]),
         colours=colours,
         one_sided=not first < at < second,
     )
@@ -140,6 +149,7 @@ def find(window: Window, law: CleanLaw, memory: Memory | None = None) -> Found:
         return Found(alone, alone.scores - ALONE_SIGMAS, alone.scores > ALONE_SIGMAS, (), (), {})
     candidates = candidates_of(look.evidence, law.dirt)
     odds = log_odds(candidates.facts, one_sided=look.evidence.one_sided)
+    odds = less_where_it_flashes(odds, candidates.flashing, float(look.evidence.flashing.mean()))
     return Found(candidates, odds, odds > law.bar, look.evidence.opinions, look.sides, look.rough)
 
 

@@ -2,7 +2,8 @@
 
 Seeds where the score is high, grown with hysteresis to half of that on the undamped spike, but no further than a few
 pixels: soft rims come along, and a wrong seed at a moving edge can't flood it.  What a blob is worth then depends on
-the blob: its facts go to `judge`, which knows how those of dirt and those of wrong flow differ.
+the blob: its facts go to `judge`, which knows how those of dirt and those of wrong flow differ.  The rim ends where
+grain or scene would be taken for it, too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from restore.film.evidence import Evidence, View
+from restore.film.evidence import FEW, Evidence, View
 from restore.film.working import Grey, Holes
 from restore.recipe import Polarity
 from restore.tiling import Box
@@ -32,8 +33,6 @@ _SURROUNDINGS_PX = 2
 _RING_PX = (2, 5)
 _RING_SHARE = 0.1
 _LARGEST_LOOKED_FOR_PX = 80
-_FEW = 0.003
-"""Share of pixels in rough holes that says nothing yet."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,8 @@ class Candidates:
     """(blobs, len(FACTS)), as the judge takes them."""
     thin: NDArray[np.bool_]
     """(blobs,): hairs, not specks."""
+    flashing: NDArray[np.bool_]
+    """(blobs,): those that lie where neighbours have marks too often (`Evidence.flashing`)."""
     vetoed: dict[str, int]
     """What was dropped before, and how many: "polarity", "size"."""
 
@@ -91,7 +92,8 @@ class Candidates:
 def candidates_of(evidence: Evidence, law: DirtLaw) -> Candidates:
     """Blobs in a frame with their facts; nothing is decided yet but what `law` forbids."""
     blobs = blobs_of(grown_from(evidence, law), evidence.spike, evidence.score, law)
-    return replace(blobs, facts=_facts(evidence, blobs))
+    there = np.bincount(blobs.labels[evidence.flashing], minlength=len(blobs.boxes) + 1)[1:]
+    return replace(blobs, facts=_facts(evidence, blobs), flashing=2 * there > blobs.areas_px)
 
 
 def blobs_of(
@@ -124,7 +126,8 @@ def blobs_of(
     areas = stats[order, cv2.CC_STAT_AREA].astype(np.int64)
     boxes = tuple(_box(stats[i]) for i in order)
     nothing = np.zeros((len(order), 0))
-    return Candidates(renumbered[labels], boxes, areas, peaks[order], nothing, thin[order], vetoed)
+    nowhere = np.zeros(len(order), np.bool_)
+    return Candidates(renumbered[labels], boxes, areas, peaks[order], nothing, thin[order], nowhere, vetoed)
 
 
 def grown_from(evidence: Evidence, law: DirtLaw) -> NDArray[np.uint8]:
@@ -190,7 +193,7 @@ def _facts(evidence: Evidence, blobs: Candidates) -> NDArray[np.float64]:
             log(seen[:, 0]),
             log(np.minimum(seen[:, 1], 1)),
             log(beyond, 0.3),
-            log((mean_of(evidence.recurring) + _FEW) / (elsewhere + _FEW)),
+            log((mean_of(evidence.recurring) + FEW) / (elsewhere + FEW)),
         ],
         axis=1,
     )

@@ -40,6 +40,13 @@ _OPPONENTS = np.array([[1, 0, -1], [-0.5, 1, -0.5]], np.float32)
 _ONE_WITNESS = 0.5
 _AROUND = 0.05
 """How far around a pixel candidates of the neighbours count as recurring, of the height."""
+_MARK_SIGMAS = 4.0
+_OFTEN = 3.0
+_CHANCE = 0.14
+"""Twice the deviation of the share of marked pixels around is this much of its root, where specks of 1 % of the height
+come by chance."""
+FEW = 0.003
+"""Share of pixels around that says nothing yet."""
 
 Colours = NDArray[np.float32]
 """(H, W, 2): the differences of a frame's colours, R - B and G - (R + B) / 2."""
@@ -55,6 +62,17 @@ class Opinion:
     to_second: Flow
     gains: tuple[float, float]
     """What the neighbours' brightness was multiplied by."""
+
+
+@dataclass(frozen=True)
+class Rough:
+    """What the neighbours' flow alone says about a frame."""
+
+    holes: Holes
+    """(H, W): a generous guess at its dirt."""
+    marks: Holes
+    """(H, W): a strict one, where the neighbours agree."""
+    opinion: Opinion
 
 
 @dataclass(frozen=True)
@@ -90,6 +108,9 @@ class Evidence:
     """From this frame's own flow, and from the neighbours' flow."""
     recurring: NDArray[np.float32]
     """(H, W): share of pixels around that are rough holes in the neighbours."""
+    flashing: Holes
+    """(H, W): around here the neighbours have marks several times as often as elsewhere, beyond chance.  Dirt is
+    random, so what stands out in a region of all frames is scene: sparkling water, lights, leaves."""
     one_sided: bool
     """Both neighbours lie on the same side: what comes into sight, or goes out of it, looks like dirt."""
 
@@ -108,19 +129,24 @@ def neighbours_of(frame: int, there: Collection[int]) -> tuple[int, int] | None:
     return first, second
 
 
-def rough_holes(greys: Mapping[int, Grey], frame: int) -> tuple[Holes, Opinion]:
-    """A first, generous guess at a frame's dirt, from its neighbours' flow alone; and that opinion.
+def rough_holes(greys: Mapping[int, Grey], frame: int) -> Rough:
+    """A first guess at a frame's dirt, from its neighbours' flow alone.
 
-    It only keeps dirt out of flow and out of what is copied, so what it wrongly holds for dirt costs little.
+    Its holes only keep dirt out of flow and out of what is copied, so what they wrongly hold for dirt costs little.
     """
     current, sides = greys[frame], neighbours_of(frame, greys.keys())
     if sides is None:
         raise ValueError(f"frame {frame} has no two neighbours")
     a, b = (greys[side] for side in sides)
     opinion = _opinion(current, a, b, *shared_motion(a, b, sides[0] - frame, sides[1] - frame))
-    spike = np.abs(_spike(current, opinion.first, opinion.second))
-    found = (spike > _ROUGH_SIGMAS * _sigma(current, opinion.first)).astype(np.uint8)
-    return cv2.dilate(found, np.ones((2 * _ROUGH_GROW_PX + 1,) * 2, np.uint8)).view(np.bool_), opinion
+    laid = opinion.first, opinion.second
+    view = _view(current, (a, b), (laid, laid))
+    box = np.ones((2 * _ROUGH_GROW_PX + 1,) * 2, np.uint8)
+    holes, marks = (
+        cv2.dilate((values > sigmas).astype(np.uint8), box).view(np.bool_)
+        for values, sigmas in ((view.spike, _ROUGH_SIGMAS), (view.score, _MARK_SIGMAS))
+    )
+    return Rough(holes, marks, opinion)
 
 
 def evidence_of(
@@ -129,14 +155,14 @@ def evidence_of(
     clean: tuple[Grey, Grey, Grey],
     shared: Opinion,
     *,
-    rough: tuple[Holes, Holes],
+    rough: tuple[Rough, Rough],
     colours: Sequence[Colours] = (),
     one_sided: bool = False,
 ) -> Evidence:
     """Evidence in `current` between its neighbours `sides`; `clean` are the three with rough holes filled.
 
-    `shared` is the opinion that `rough_holes` gave for this frame, `rough` are the neighbours' rough holes, and
-    `colours` those of the three (none: the film is grey).
+    `shared` is the opinion that `rough_holes` gave for this frame, `rough` what it gave for the neighbours, and
+    `colours` are those of the three (none: the film is grey).
     """
     flows = [flow_between(clean[0], side) for side in clean[1:]]
     own = _opinion(current, clean[1], clean[2], *flows)
@@ -156,9 +182,9 @@ def evidence_of(
     else:
         score = np.where(known, score, np.float32(_ONE_WITNESS) * score)
     lighter = as_float32(np.copysign(spike, 2 * current - own.first - own.second))
-    side = 2 * max(4, round(_AROUND * current.shape[0])) + 1
-    recurring = as_float32(cv2.blur(rough[0].astype(np.float32) + rough[1], (side, side))) * np.float32(0.5)
-    return Evidence(lighter, as_float32(score), tuple(views), opinions, recurring, one_sided)
+    recurring = _share_around(rough[0].holes, rough[1].holes)
+    flashing = _flashing(_share_around(rough[0].marks, rough[1].marks))
+    return Evidence(lighter, as_float32(score), tuple(views), opinions, recurring, flashing, one_sided)
 
 
 def opponents_of(frame: Frame) -> Colours:
@@ -195,6 +221,18 @@ def _colour_views(colours: Sequence[Colours], opinions: tuple[Opinion, Opinion])
         )
         for c in range(2)
     ]
+
+
+def _share_around(first: Holes, second: Holes) -> NDArray[np.float32]:
+    side = 2 * max(4, round(_AROUND * first.shape[0])) + 1
+    return as_float32(cv2.blur(first.astype(np.float32) + second, (side, side))) * np.float32(0.5)
+
+
+def _flashing(marked: NDArray[np.float32]) -> Holes:
+    """Where the share of marked pixels around (H, W) is larger than what most of the frame has."""
+    usual = float(np.quantile(marked[::8, ::8], 0.25))
+    often: Holes = marked - np.float32(_CHANCE) * np.sqrt(marked) > _OFTEN * (usual + FEW)
+    return often
 
 
 def _spike(current: Grey, first: Grey, second: Grey) -> NDArray[np.float32]:

@@ -57,6 +57,10 @@ _STRICTER_AT_ENDS = 1.0
 
 LOWEST_BAR, DEFAULT_BAR, HIGHEST_BAR = 0.0, 1.0, 8.0
 """Log-odds.  Below the lowest nothing is dirt, whatever a shot looks like; the default is for shots not sampled."""
+_SCENE = -8.0
+_TOO_OFTEN = 2.0
+_SOME = 4
+"""Candidates that say nothing yet about where dirt is denser."""
 _EM_ROUNDS = 200
 _PRIOR_FALSE = 1.0
 """Counted along in each frame of a sample: a shot with three candidates doesn't prove itself clean or dirty."""
@@ -80,6 +84,20 @@ def log_odds(facts: NDArray[np.float64], *, one_sided: bool = False) -> NDArray[
     weights = np.array([table[name] for name in TERMS])
     odds: NDArray[np.float64] = terms_of(facts) @ weights + constant
     return odds
+
+
+def less_where_it_flashes(odds: NDArray[np.float64], flashing: NDArray[np.bool_], share: float) -> NDArray[np.float64]:
+    """`odds` (blobs,), with those `flashing` (blobs,) set to scene where they are too many for dirt.
+
+    Their part of the frame, `share` of it, was chosen by what is in its neighbours.  Dirt is random: it isn't denser
+    there than in the rest of the frame.
+    """
+    passing = odds > 0
+    inside = np.count_nonzero(passing & flashing)
+    by_chance = np.count_nonzero(passing & ~flashing) * share / max(1 - share, 1e-3)
+    if inside <= _TOO_OFTEN * (by_chance + _SOME):
+        return odds
+    return np.where(flashing, np.minimum(odds, _SCENE), odds)
 
 
 @dataclass(frozen=True)

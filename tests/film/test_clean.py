@@ -101,7 +101,8 @@ def test_what_flashes_in_one_patch_all_the_time_is_scene() -> None:
     frames = [with_specks(with_specks(frame, 3, (5, 110)), 40, (150, 230)) for frame in FRAMES]
     found = find(window_of(frames, 3), LAW)
     left = np.array([box.x1 < 120 for box in found.candidates.boxes])
-    assert found.odds[~left].mean() < 0
+    assert found.candidates.flashing[~left].mean() > 0.5
+    assert found.kept[~left].mean() < 0.1
     assert found.kept[left].mean() > 0.6
 
 

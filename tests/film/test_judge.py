@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from restore.film.dirt import FACTS
-from restore.film.judge import DEFAULT_BAR, HIGHEST_BAR, LOWEST_BAR, calibrated, log_odds
+from restore.film.judge import DEFAULT_BAR, HIGHEST_BAR, LOWEST_BAR, calibrated, less_where_it_flashes, log_odds
 
 RNG = np.random.default_rng(1)
 CLEAN = [RNG.normal(-4, 2, 30) for _ in range(8)]
@@ -51,6 +51,16 @@ def test_what_recurs_around_its_place_is_less_likely_dirt() -> None:
     often = facts.copy()
     often[0, FACTS.index("recurring")] = np.log(10)
     assert log_odds(often) < log_odds(facts)
+
+
+def test_where_it_flashes_no_more_pass_than_dirt_can_be() -> None:
+    odds = np.full(100, 5.0)
+    flashing = np.arange(100) < 40
+    assert (less_where_it_flashes(odds, flashing, 0.05) > 0).sum() == 60
+    # A part of the frame that isn't denser than the rest is dirty, like the rest.
+    assert np.array_equal(less_where_it_flashes(odds, flashing, 0.4), odds)
+    few = np.arange(100) < 6
+    assert np.array_equal(less_where_it_flashes(odds, few, 0.01), odds)
 
 
 def test_at_a_shots_ends_the_same_blob_is_less_likely_dirt() -> None:
