@@ -15,7 +15,7 @@ WITHIN = 0.04
 TERMS = ("1", "log wrong", "log missed", "log grain", "log2 radius", "log deviation")
 WEIGHTS = {
     "temporal": (-5.546, -2.4501, -0.7468, 0.1215, -0.2469, 0.7746),
-    "spatial": (-3.4323, 0.0, 0.0, 0.0, -0.9853, -2.6194),
+    "spatial": (-2.4012, 0.0, 0.0, 0.2312, -0.9884, -2.6065),
 }
 _LEAST = 1e-3
 """What differs by less is equal."""

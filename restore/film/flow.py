@@ -87,7 +87,10 @@ def _grid(height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.floa
 
 
 def match(current: Grey, laid: Grey) -> Match:
-    """The line from `laid` to `current` that most pixels agree on (Tukey's weights; dirt and occlusion don't count)."""
+    """The line from `laid` to `current` that most pixels agree on (Tukey's weights; dirt and occlusion don't count).
+
+    Its gain is the ratio of both spreads: as both have grain, the usual regression would come out too flat.
+    """
     step = max(1, int((current.size / 40_000) ** 0.5))
     x = laid[::step, ::step].ravel().astype(np.float64)
     y = current[::step, ::step].ravel().astype(np.float64)
@@ -101,7 +104,7 @@ def match(current: Grey, laid: Grey) -> Match:
         spread = (weight * (x - mean_x) ** 2).sum() / total
         if spread < 1e-5:  # an even frame says nothing about gain
             return Match(1.0, mean_y - mean_x)
-        gain = float(np.clip((weight * (x - mean_x) * (y - mean_y)).sum() / total / spread, 0.5, 2.0))
+        gain = float(np.clip(((weight * (y - mean_y) ** 2).sum() / total / spread) ** 0.5, 0.5, 2.0))
         offset = float(mean_y - gain * mean_x)
     return Match(gain, offset)
 

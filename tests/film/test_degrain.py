@@ -87,5 +87,5 @@ def test_flat_areas_have_no_blotches() -> None:
     grainy = [one + GRAIN * grain / grain.std() for one, grain in zip(flat, noise, strict=True)]
     result = degrained(grainy[2], [grainy[n] for n in (0, 1, 3, 4)]).frame
     coarse = [cv2.GaussianBlur(one, (0, 0), 4) - 0.4 for one in (grainy[2], result)]
-    assert off(result, flat[2]) < 0.15 * GRAIN
+    assert off(result, flat[2]) < 0.2 * GRAIN
     assert coarse[1].std() < 0.7 * coarse[0].std()

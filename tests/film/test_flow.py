@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from moving import pan
 
 from restore.film.flow import came_from_outside, flow_between, match, shared_motion, warped, without_holes
@@ -69,3 +70,11 @@ def test_grain_is_measured_and_dirt_does_not_count() -> None:
     grey = (0.5 + 0.02 * rng.standard_normal((200, 200))).astype(np.float32)
     grey[::20, ::20] = 1.0
     assert abs(grain_sigma(grey) - 0.02) < 0.002
+
+
+def test_grain_does_not_flatten_a_neighbours_contrast() -> None:
+    rng = np.random.default_rng(5)
+    faint = 0.5 + 0.03 * rng.standard_normal((60, 80), np.float32).repeat(3, 0).repeat(3, 1)
+    a, b = (faint + 0.03 * rng.standard_normal(faint.shape, np.float32) for _ in range(2))
+    assert match(a, b).gain == pytest.approx(1, abs=0.03)
+    assert match(a * 1.1, b).gain == pytest.approx(1.1, abs=0.03)
