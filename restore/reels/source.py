@@ -78,6 +78,8 @@ def sources_in(path: Path) -> tuple[Source, ...]:
             if os.fsencode(path.name) in one.names.values():
                 return (Source(path.parent, frames=one),)
         raise SetupError(f"{path}: it is no frame of a sequence, for its name has no number: use restore inpaint")
+    if path.stat().st_size == 0:
+        raise ImageError(f"{path}: it is empty, 0 bytes: copy it again")
     clip, known = video_process.look(path)
     return (Source(path, clip, known),)
 

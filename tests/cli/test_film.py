@@ -65,3 +65,10 @@ def test_colours_that_cannot_be_are_refused_before_anything_is_written(
     assert result.exit_code == ExitCode.COULD_NOT_START
     assert says in result.output
     assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_video_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "reel.mkv").write_bytes(b"")
+    result = runner.invoke(app, ["film", str(tmp_path / "reel.mkv"), str(tmp_path / "out.mkv")])
+    assert result.exit_code == ExitCode.SOME_FAILED
+    assert "it is empty, 0 bytes" in result.output
