@@ -10,7 +10,7 @@ must be plain in single frames, several of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -43,6 +43,7 @@ _SAME_PX = 2
 _MOSTLY = 0.5
 _GOES_ON_SIGMAS = 1.2
 """A line goes on where this much of it is seen, in the mean of five bands."""
+_LEFT_PART = 0.3
 _STANDS_SIGMAS = 3.0
 """A line that stands out in single frames, but less than this from a scene that moves on behind it, is the scene's."""
 
@@ -102,15 +103,20 @@ def scratches_in(window: Sequence[Look], at: int, law: ScratchLaw) -> list[Line]
         measured[thick] = as_float32(milder(before, behind) * moves)
     found = [line for line in lines_along(measured.items(), height) if abs(line.score) >= law.sigmas * _needs(line)]
     if found:
-        for other in near:
+        for other, side in zip(near, sides, strict=True):
             left = _without(window[other], window[at]).left
             bands = {thick: bands_of(left, thick) for thick in {line.width_px for line in found}}
             reach_px = law.stays_px * abs(other - at)
-            found = [line for line in found if _is_seen(bands[line.width_px], line, height, reach_px, law)]
-    for line in standing:
-        if not any(abs(line.x - other.x) <= law.stays_px for other in found) and not _is_scene(line, measured, moves):
-            found.append(line)
+            found = [one for one in found if _is_seen(bands[one.width_px], one, side.flow, reach_px, law)]
     grey = grey_of(window[at].frame)
+    found = [line for line in found if _is_left(line, grey, sides)]
+    for line in standing:
+        if any(abs(line.x - other.x) <= law.stays_px for other in found):
+            continue
+        if not _moves_along(line, moves) or (
+            _along(measured[line.width_px], line, height, _SAME_PX) >= _STANDS_SIGMAS and _is_left(line, grey, sides)
+        ):
+            found.append(line)
     return sorted((_stretched(line, grey, measured[line.width_px]) for line in found), key=lambda line: line.x)
 
 
@@ -146,9 +152,16 @@ def _moves(sides: Sequence[_Side], height: int) -> Bands:
     return as_float32(away.reshape(-1, BAND_ROWS, away.shape[1]).mean(axis=1))
 
 
-def _is_seen(bands: Bands, line: Line, height: int, reach_px: float, law: ScratchLaw) -> bool:
-    """Whether the line is in a neighbour, too, whose `bands` were measured with this frame taken away."""
-    here = _along(bands, line, height, reach_px)
+def _is_seen(bands: Bands, line: Line, flow: Flow, reach_px: float, law: ScratchLaw) -> bool:
+    """Whether the line is in a neighbour, too, whose `bands` were measured with this frame taken away.
+
+    It must be nearer to where it was than to where the scene has gone: of a pole, too, warping leaves a little.
+    """
+    height, width = flow.shape[:2]
+    rows = np.arange(line.top, line.bottom)
+    columns = np.clip(np.rint(line.at(rows.astype(np.float32), height)), 0, width - 1).astype(int)
+    went_px = float(np.median(np.abs(flow[rows, columns, 0])))
+    here = _along(bands, line, height, max(1.0, min(reach_px, went_px / 2)))
     # A line of the other sign, which the frame itself had alone, has a shadow at its sides.
     other = _along(bands, replace(line, score=-line.score), height, BESIDE_PX)
     return here >= max(_SEEN_BACK * law.sigmas, BESIDE_PART * other)
@@ -179,11 +192,36 @@ def _stretched(line: Line, grey: Grey, moving: Bands) -> Line:
     return replace(line, top=first * BAND_ROWS, bottom=bottom, whole=first == 0 and bottom == height)
 
 
-def _is_scene(line: Line, measured: Mapping[int, Bands], moves: Bands) -> bool:
-    """Whether a line goes along with a scene that moves."""
+def _moves_along(line: Line, moves: Bands) -> bool:
+    """Whether the scene moves sideways along most of a line."""
     height = len(moves) * BAND_ROWS
     moving = sheared_by(moves, line.slope, height)[line.top // BAND_ROWS : -(-line.bottom // BAND_ROWS), round(line.x)]
-    return float(moving.mean()) >= _MOSTLY and _along(measured[line.width_px], line, height, _SAME_PX) < _STANDS_SIGMAS
+    return float(moving.mean()) >= _MOSTLY
+
+
+def _is_left(line: Line, grey: Grey, sides: Sequence[_Side]) -> bool:
+    """Whether most of a line is left without the scene: of a pole that moves, warping leaves a little."""
+    height, width = grey.shape
+    rows = np.arange(line.top, line.bottom)
+    columns = np.clip(np.rint(line.at(rows.astype(np.float32), height)), 0, width - 1).astype(int)
+    away = np.minimum(*(np.abs(side.flow[rows, columns, 0]) for side in sides)) >= _MOVES_PX
+    if away.sum() < BAND_ROWS:
+        return True
+    deep = _depth(grey, line, rows[away])
+    # A neighbour's own scratch, taken away beside it, is on one side here and on the other side there.
+    return sum(_depth(side.left, line, rows[away]) for side in sides) / len(sides) >= _LEFT_PART * deep
+
+
+def _depth(picture: Grey, line: Line, at: NDArray[np.int_]) -> float:
+    """How far a line stands out from its sides, the median of some rows; positive as its score is."""
+    rows = at.astype(np.float32)
+    offsets = np.arange(-3 * line.width_px, 3 * line.width_px + 1, dtype=np.float32)
+    x = line.at(rows, len(picture))[:, None] + offsets[None, :]
+    y = rows[:, None].repeat(len(offsets), 1)
+    strip = as_float32(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    core, beside = np.abs(offsets) <= line.width_px / 2, np.abs(offsets) >= 1.5 * line.width_px
+    off = strip[:, core].mean(axis=1) - strip[:, beside].mean(axis=1)
+    return float(np.median(off)) * float(np.sign(line.score))
 
 
 def _standing(window: Sequence[Look], at: int, law: ScratchLaw) -> list[Line]:

@@ -2,8 +2,7 @@
 
 A cut is a change that nothing explains: not light, for frames are compared by correlation, which doesn't see it; not
 motion, for a little is searched for, and much of it lasts.  A flash ends where it began: the frames before and after it
-are alike.  A fade passes through frames without contrast.  In the middle of a dissolve a frame is the sum of one before
-and one after, and neither alone.
+are alike.  A fade passes through frames without contrast.  `dissolves` tells dissolves.
 
 All is computed on small copies, in a stream, in blocks that overlap: memory holds one block.
 """
@@ -15,18 +14,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from restore.film.working import Frame, as_float32, to_float
+from restore.film.dissolves import dissolves_in
+from restore.film.small import Small, apart, small_of
+from restore.film.working import Frame
 
-Small = NDArray[np.float32]
-"""(36, 64, C), 0..1."""
-
-_WIDTH, _HEIGHT = 64, 36
-_MOVE_X, _MOVE_Y = 6, 4
-"""Motion that is searched for, in pixels of the small copy."""
 _CUT = 0.3
 _OVER_USUAL = 2.5
 _USUAL_FRAMES = 4
@@ -35,11 +29,6 @@ _RETURNS = 0.5
 """A frame after a flash is less than this share of the change away from the one before it."""
 _NO_CONTRAST = 0.02
 _RAMP_FRAMES = 48
-_REACHES = (4, 7, 11, 16, 24)
-_DISSOLVE_APART = 0.3
-_DISSOLVE_FIT = 0.85
-_DISSOLVE_GAIN = 0.12
-_DISSOLVE_SHARE = 0.2
 _BLOCK_FRAMES = 512
 _EDGE_FRAMES = 56
 
@@ -82,19 +71,6 @@ def _between(held: Sequence[Small], start: int, low: int, high: int) -> Iterator
             yield Border(border.frame + start, border.change, border.first + start, border.last + start)
 
 
-def small_of(frame: Frame) -> Small:
-    """What shots are told by."""
-    values = to_float(frame)
-    small = cv2.resize(values, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_AREA)
-    return as_float32(small).reshape(_HEIGHT, _WIDTH, values.shape[2])
-
-
-def apart(a: Small, b: Small) -> float:
-    """0 = alike up to light and a little motion, 1 = nothing in common (correlation), up to 2."""
-    inner = np.ascontiguousarray(a[_MOVE_Y:-_MOVE_Y, _MOVE_X:-_MOVE_X])
-    return 1 - float(cv2.matchTemplate(b, inner, cv2.TM_CCOEFF_NORMED).max())
-
-
 def borders_in(held: Sequence[Small]) -> list[Border]:
     """Borders within a block of small copies."""
     contrast = np.array([float(small.mean(axis=2).std()) for small in held])
@@ -107,7 +83,10 @@ def borders_in(held: Sequence[Small]) -> list[Border]:
     found += [Border(at, Change.CUT, at, at) for at in cuts]
     for at in cuts:
         taken[at] = True
-    found += _dissolves(held, taken)
+    found += [
+        Border(one.middle, Change.DISSOLVE, one.middle - one.reach, one.middle + one.reach)
+        for one in dissolves_in(held, taken)
+    ]
     return sorted(found, key=lambda border: border.frame)
 
 
@@ -158,41 +137,3 @@ def _ramp(contrast: NDArray[np.float64], at: int, way: int) -> int:
             break
         here += way
     return here
-
-
-def _dissolves(held: Sequence[Small], taken: NDArray[np.bool_]) -> list[Border]:
-    flat = np.array([small.ravel() - small.mean() for small in held]).reshape(len(held), -1)
-    products = flat @ flat.T if len(held) else np.zeros((0, 0))
-    best: dict[int, tuple[float, int]] = {}
-    for reach in _REACHES:
-        for at in range(reach, len(held) - reach):
-            if taken[at - reach : at + reach + 1].any():
-                continue
-            gain = _mixture(products, at, at - reach, at + reach)
-            if (
-                gain > best.get(at, (_DISSOLVE_GAIN, 0))[0]
-                and apart(held[at - reach], held[at + reach]) > _DISSOLVE_APART
-            ):
-                best[at] = (gain, reach)
-    found: list[Border] = []
-    while best:
-        at = max(best, key=lambda frame: best[frame][0])
-        reach = best[at][1]
-        found.append(Border(at, Change.DISSOLVE, at - reach, at + reach))
-        best = {frame: value for frame, value in best.items() if abs(frame - at) > max(24, reach)}
-    return found
-
-
-def _mixture(products: NDArray[np.float64], at: int, before: int, after: int) -> float:
-    """How much better a frame is explained as a sum of both others than by one of them; 0 where it is none."""
-    aa, bb, ab = products[before, before], products[after, after], products[before, after]
-    ya, yb, yy = products[at, before], products[at, after], products[at, at]
-    size = aa * bb - ab * ab
-    if min(aa, bb, yy) <= 1e-3 or size <= 1e-3 * aa * bb:
-        return 0.0
-    a, b = (ya * bb - yb * ab) / size, (yb * aa - ya * ab) / size
-    if min(a, b) < _DISSOLVE_SHARE or max(a, b) > 1:
-        return 0.0
-    both = (a * ya + b * yb) / yy
-    alone = max(ya * ya / aa, yb * yb / bb) / yy
-    return float(both - alone) if both > _DISSOLVE_FIT else 0.0

@@ -7,7 +7,7 @@ subtracted, and texture and grain stay what they were.  One that hides the pictu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ class Unscratched:
 _LEAST_PART = 0.05
 """A profile ends where it is less than this of its depth."""
 _PASSES = 2
+_BESIDE_PX = 48
 """Scratches side by side are in each other's way: each is measured again without the others."""
 
 
@@ -59,8 +60,13 @@ def without_scratches(
     strongest = sorted(range(len(lines)), key=lambda index: -abs(lines[index].score))
     for _ in range(_PASSES if len(lines) > 1 else 1):
         for index in strongest:
-            others = [one for other, one in enumerate(profiles) if one is not None and other != index]
-            profiles[index] = profile_of(_without(values, others), lines[index], neighbours)
+            others = [
+                one
+                for other, one in enumerate(profiles)
+                if one is not None and other != index and abs(lines[other].x - lines[index].x) <= _BESIDE_PX
+            ]
+            beside = [replace(one, values=_without(one.values, others)) for one in neighbours]
+            profiles[index] = profile_of(_without(values, others), lines[index], beside)
     rest = values.copy()
     repairs: list[Repair] = []
     for line, profile in zip(lines, profiles, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from moving import pan
@@ -66,3 +67,53 @@ def test_a_scratch_that_hides_the_picture_becomes_holes() -> None:
 
 def test_pictures_too_small_for_lines_have_none() -> None:
     assert lines_of(np.zeros((40, 40, 1), np.float32)).lines == ()
+
+
+def woven(frames: int, step_px: float, pole: float = 0.0) -> list[np.ndarray]:
+    """A canvas whose threads run upright, moving sideways; with a pole of that depth."""
+    rng = np.random.default_rng(3)
+    threads = cv2.GaussianBlur(rng.standard_normal((480, 800)).astype(np.float32), (0, 0), 2.0, sigmaY=25)
+    ground = 0.5 + 0.05 * threads / threads.std()
+    ground[:, 330:334] += pole
+    made = []
+    for number in range(frames):
+        shift = np.array([[1, 0, -20 - step_px * number], [0, 1, 0]], np.float32)
+        frame = cv2.warpAffine(ground, shift, (640, 480), flags=cv2.INTER_CUBIC)
+        grain = 0.01 * rng.standard_normal((480, 640, 3), np.float32)
+        made.append(np.clip(frame[..., None] + grain, 0, 1).astype(np.float32))
+    return made
+
+
+def test_a_faint_scratch_is_found_in_upright_texture_that_moves() -> None:
+    damaged = plant(woven(5, 2.5), Planting(scratches=(Scratch(0.4, 0.04, 2.5, 0.004),)), [], seed=4)
+    looks = [lines_of(one.frame) for one in damaged]
+    assert all(abs(line.score) < LAW.sigmas for look in looks for line in look.lines)
+    assert [round(line.x / 640, 1) for line in scratches_in(looks, 2, LAW)] == [0.4]
+
+
+def test_a_pole_that_moves_with_the_scene_is_no_scratch() -> None:
+    looks = [lines_of(frame) for frame in woven(5, 2.5, pole=0.3)]
+    assert any(abs(line.score) > LAW.sigmas for line in looks[2].lines)
+    assert scratches_in(looks, 2, LAW) == []
+
+
+def test_what_lies_beyond_black_comes_back_from_around() -> None:
+    dark = [np.clip(frame - 0.35, 0, 1) for frame in CLEAN]
+    damaged = list(plant(dark, Planting(scratches=(Scratch(0.5, -0.15, 3.0),)), [], seed=9))
+    looks = [lines_of(one.frame) for one in damaged]
+    result = without_scratches(looks, 2, scratches_in(looks, 2, LAW), LAW)
+    truth = damaged[2].scratched
+    error = [np.sqrt(((f - damaged[2].clean)[truth] ** 2).mean()) for f in (damaged[2].frame, result.frame)]
+    assert (damaged[2].frame[truth] == 0).mean() > 0.1
+    assert error[1] < error[0] / 2
+
+
+def test_scratches_side_by_side_are_told_apart() -> None:
+    damaged = scratched(Scratch(0.5, 0.08, 2.2), Scratch(0.5 + 9 / 640, 0.06, 2.2), Scratch(0.5 + 18 / 640, 0.08, 2.2))
+    looks = [lines_of(one.frame) for one in damaged]
+    found = scratches_in(looks, 2, LAW)
+    assert len(found) == 3
+    result = without_scratches(looks, 2, found, LAW)
+    truth = damaged[2].scratched
+    error = [np.sqrt(((f - damaged[2].clean)[truth] ** 2).mean()) for f in (damaged[2].frame, result.frame)]
+    assert error[1] < error[0] / 3

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from moving import pan, texture
 
-from restore.film.shots import Border, Change, apart, borders, small_of
+from restore.film.shots import Border, Change, borders
+from restore.film.small import apart, small_of
 
 ONE = pan(40)
 OTHER = [np.ascontiguousarray(frame[::-1, ::-1]) for frame in pan(40, step_px=(-1.0, 0.5))]
