@@ -27,6 +27,7 @@ _USUAL_FRAMES = 4
 _FLASH_FRAMES = 5
 _RETURNS = 0.5
 """A frame after a flash is less than this share of the change away from the one before it."""
+_LEAST_RETURN = 0.25
 _NO_CONTRAST = 0.02
 _RAMP_FRAMES = 48
 _BLOCK_FRAMES = 512
@@ -100,7 +101,7 @@ def _is_cut(held: Sequence[Small], steps: NDArray[np.float64], contrast: NDArray
     before, after = held[at - 1], held[at]
     later = held[at + 1 : at + 1 + _FLASH_FRAMES]
     earlier = held[max(0, at - 1 - _FLASH_FRAMES) : at - 1]
-    returns = _RETURNS * min(step, 0.6)
+    returns = max(_LEAST_RETURN, _RETURNS * min(step, 0.6))
     return all(apart(before, one) > returns for one in later) and all(apart(one, after) > returns for one in earlier)
 
 
@@ -118,7 +119,9 @@ def _fades(held: Sequence[Small], contrast: NDArray[np.float64]) -> list[Border]
         first, last = _ramp(contrast, at, -1), _ramp(contrast, end, 1)
         inside = first > 0 and last < len(held) - 1
         blink = end - at < _FLASH_FRAMES and last - first < 3 * _FLASH_FRAMES
-        if inside and not (blink and apart(held[first - 1], held[last + 1]) < _CUT):
+        # A flash that blinds one frame lights those behind it, too.
+        behind = held[last + 1 : last + 1 + _FLASH_FRAMES]
+        if inside and not (blink and min(apart(held[first - 1], one) for one in behind) < _CUT):
             gradual = at - first > 1 or last - end > 1
             if gradual:
                 found.append(Border((at + end + 1) // 2, Change.FADE, first, last))

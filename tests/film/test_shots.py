@@ -69,3 +69,20 @@ def test_likeness_does_not_see_light() -> None:
     small = small_of(ONE[0])
     assert apart(small, np.clip(small * 0.5 + 0.1, 0, 1)) < 0.01
     assert apart(small, small_of(OTHER[0])) > 0.3
+
+
+def test_light_that_is_turned_down_is_no_dissolve() -> None:
+    moving = pan(40, step_px=(4.0, 1.0))
+    assert told([np.clip(frame * (0.7 + 0.3 * np.cos(i / 7)), 0, 1) for i, frame in enumerate(moving)]) == []
+
+
+def test_a_dissolve_right_after_a_flash_is_told_once() -> None:
+    mixed = [ONE[20 + i] * (1 - (i + 1) / 11) + OTHER[i] * ((i + 1) / 11) for i in range(10)]
+    lit = [np.clip(frame * 1.5 + 0.4, 0, 1) if i >= 17 else frame for i, frame in enumerate(ONE[:20])]
+    found = told(lit + mixed + OTHER[10:35])
+    assert [border.change for border in found] == [Change.DISSOLVE]
+
+
+def test_a_flash_that_blinds_one_frame_and_lights_the_next_is_no_cut() -> None:
+    lit = [*ONE[:15], np.ones_like(ONE[0]), np.clip(ONE[16] * 1.5 + 0.55, 0, 1), *ONE[17:]]
+    assert told(lit) == []
