@@ -37,8 +37,9 @@ NEAR_ROWS = 256
 _AROUND_ROWS = 256
 """Rows that are read beyond those holes, at least: more than a crop's context."""
 _SMALL_PX = 8
-_GRID_ROWS = 64
-"""Rows that are read begin at a multiple of this: crops are laid out in cells."""
+_GRID_ROWS = 256
+"""Rows that are read begin at a multiple of this: crops are laid out in cells (`inpaint.atlas.CELL_PX`), and thanks to
+`NEAR_ROWS` those with holes of the band are there whole."""
 
 
 @dataclass(frozen=True)

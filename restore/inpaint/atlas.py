@@ -2,7 +2,9 @@
 
 A scan has a thousand specks and one repaired pixel in a hundred.  Each hole gets a crop with context around it; crops
 that lie near each other become one where that costs fewer pixels; and sides are rounded up to a few sizes, so that
-crops of many pictures share batches.  What goes through the network grows with the damage, not with the picture.
+crops of many pictures share batches.  What goes through the network grows with the damage, not with the picture; and
+where crops would cost more than all of a cell of the picture with its context, the cell is one crop, so that many
+specks and hairs cost about 1.3 times the whole frame at most.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ GRID_PX = 16
 _STEPS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32)
 LONGEST_PX = GRID_PX * _STEPS[-1]
 """Longest side of a crop; longer holes are cut."""
+CELL_PX = 256
+"""Side of those cells, from the picture's corner.  Holes that cross their borders are best cut there."""
 _CLOUD_PX = 32
 """Side of the cells in which dust is joined first."""
 _CALL_PX = 1000
@@ -60,6 +64,12 @@ class Frame:
         return self.side(box.height) * self.side(box.width) + _CALL_PX
 
     @property
+    def cell_side(self) -> int:
+        """Of the crop for a whole cell."""
+        grid = _grid(self.multiple_of)
+        return -(-(CELL_PX + 2 * self.context_px) // grid) * grid
+
+    @property
     def longest_hole_px(self) -> int:
         """Of a side; longer ones are cut before they come here."""
         return len(_sides(self.context_px, self.multiple_of)) - 1
@@ -76,8 +86,12 @@ def _sides(context_px: int, multiple_of: int) -> tuple[int, ...]:
 
 
 def _rounded(wanted: int, multiple_of: int) -> int:
-    grid = -(-GRID_PX // multiple_of) * multiple_of
+    grid = _grid(multiple_of)
     return next((grid * step for step in _STEPS if grid * step >= wanted), -(-wanted // grid) * grid)
+
+
+def _grid(multiple_of: int) -> int:
+    return -(-GRID_PX // multiple_of) * multiple_of
 
 
 @dataclass(eq=False)
@@ -93,18 +107,52 @@ class _Group:
         return _Group(box, members, frame.cost(box))
 
 
-def lay_out(boxes: Sequence[Box], frame: Frame) -> tuple[Crop, ...]:
+def lay_out(boxes: Sequence[Box], frame: Frame, deep: frozenset[int] = frozenset()) -> tuple[Crop, ...]:
     """Crops that show every box with context, each box in one of them; in order of their first members.
 
+    `deep`: boxes that at the border of a cell would see less than they should; cells with any are left as they are.
     `boxes` lie inside the picture, none longer than `frame.longest_hole_px`.  A function of its arguments alone.
     """
-    singles = [_Group(box, [(i, 0, 0)], frame.cost(box)) for i, box in enumerate(boxes)]
-    crops = []
-    for group in _merged(_merged_in_cells(singles, frame), frame):
+    crops, sparse = _dense_cells(boxes, frame, deep)
+    for group in _grouped(boxes, sparse, frame):
         members = sorted(group.members)
         read = _read(group.box, frame)
         crops.append(Crop(read, tuple(m[0] for m in members), tuple((m[1], m[2]) for m in members)))
     return tuple(sorted(crops, key=lambda crop: crop.members))
+
+
+def _dense_cells(boxes: Sequence[Box], frame: Frame, deep: frozenset[int]) -> tuple[list[Crop], list[int]]:
+    """(a crop for each cell that costs less whole than its boxes do, which boxes are in none of them).
+
+    Whether a cell is dense depends on the boxes that touch it alone, so a band of whole cells decides like the picture.
+    """
+    cells: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    sparse = []
+    closed: set[tuple[int, int]] = set()
+    for i, box in enumerate(boxes):
+        rows, columns = (range(a // CELL_PX, (b - 1) // CELL_PX + 1) for a, b in ((box.y0, box.y1), (box.x0, box.x1)))
+        if i in deep:
+            closed.update((row, column) for row in rows for column in columns)
+        if len(rows) == len(columns) == 1:
+            cells[rows[0], columns[0]].append(i)
+        else:
+            sparse.append(i)
+    whole = frame.cell_side**2 + _CALL_PX
+    crops = []
+    for (row, column), inside in cells.items():
+        dense = (row, column) not in closed and sum(frame.cost(boxes[i]) for i in inside) > whole
+        if dense and sum(group.cost for group in _grouped(boxes, inside, frame)) > whole:
+            y0, y1 = _read_axis(row * CELL_PX, (row + 1) * CELL_PX, frame.cell_side, frame.height, frame.wraps[0])
+            x0, x1 = _read_axis(column * CELL_PX, (column + 1) * CELL_PX, frame.cell_side, frame.width, frame.wraps[1])
+            crops.append(Crop(Box(y0, x0, y1, x1), tuple(inside), ((0, 0),) * len(inside)))
+        else:
+            sparse += inside
+    return crops, sorted(sparse)
+
+
+def _grouped(boxes: Sequence[Box], which: Sequence[int], frame: Frame) -> list[_Group]:
+    singles = [_Group(boxes[i], [(i, 0, 0)], frame.cost(boxes[i])) for i in which]
+    return _merged(_merged_in_cells(singles, frame), frame)
 
 
 def _merged_in_cells(singles: list[_Group], frame: Frame) -> list[_Group]:

@@ -20,7 +20,7 @@ from restore.batcher import Batcher, Request, TileTooLargeError
 from restore.errors import ImageError
 from restore.holes.found import Labels
 from restore.inpaint.arbiter import EVEN, Arbiter, Evidence, Verdict, evidence
-from restore.inpaint.atlas import Crop, Frame, lay_out
+from restore.inpaint.atlas import CELL_PX, Crop, Frame, lay_out
 from restore.inpaint.biharmonic import biharmonic
 from restore.inpaint.chroma import Chroma, around
 from restore.inpaint.coarse import depths, halve, middle
@@ -132,7 +132,8 @@ class Filling:
             self._surface.write((rows, columns), values)
         pieces = list(self._pieces())
         frame = Frame(*self._surface.size, self._surface.wraps, context_px, self._means.model.multiple_of)
-        for crop in lay_out([piece.box for piece in pieces], frame):
+        deep = frozenset(i for i, piece in enumerate(pieces) if piece.hole.radius_px > context_px / 2)
+        for crop in lay_out([piece.box for piece in pieces], frame, deep):
             if self.error is not None:
                 raise self.error
             self._add(crop, [pieces[i] for i in crop.members], batcher)
@@ -185,8 +186,8 @@ class Filling:
             box, longest = hole.box, frame.longest_hole_px
             if hole.is_wide or hole.radius_px <= frame.context_px / 2 or max(box.height, box.width) > longest:
                 longest = min(longest, _CELL_PX)
-            for y0, y1 in _even_parts(box.y0, box.y1, longest):
-                for x0, x1 in _even_parts(box.x0, box.x1, longest):
+            for y0, y1 in _parts(box.y0, box.y1, longest):
+                for x0, x1 in _parts(box.x0, box.x1, longest):
                     tight = _tight(self._unfilled(hole, Box(y0, x0, y1, x1)))
                     if tight is not None:
                         hole.waiting += 1
@@ -263,10 +264,13 @@ def _kept(chroma: Chroma | None, values: Planes) -> Planes:
     return values if chroma is None else chroma.kept(values)
 
 
-def _even_parts(start: int, stop: int, longest: int) -> list[tuple[int, int]]:
+def _parts(start: int, stop: int, longest: int) -> list[tuple[int, int]]:
+    """As few even parts as will do; small ones are cut at the borders of the atlas's cells, too."""
     count = -(-(stop - start) // longest)
-    edges = [start + (stop - start) * i // count for i in range(count + 1)]
-    return list(pairwise(edges))
+    edges = {start + (stop - start) * i // count for i in range(count + 1)}
+    if longest <= _CELL_PX:
+        edges.update(range(-(-(start + 1) // CELL_PX) * CELL_PX, stop, CELL_PX))
+    return list(pairwise(sorted(edges)))
 
 
 def _tight(flags: Flags) -> Box | None:

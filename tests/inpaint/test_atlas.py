@@ -1,11 +1,12 @@
-"""Claims about the speck atlas: every hole is seen with context, in few sizes, never dearer than alone."""
+"""Claims about the speck atlas: every hole is seen with context, in few sizes, never dearer than alone or than all."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from restore.inpaint.atlas import Frame, lay_out
+from restore.batch import large
+from restore.inpaint.atlas import CELL_PX, Frame, lay_out
 from restore.tiling import Box
 
 
@@ -84,3 +85,53 @@ def test_sides_come_in_a_few_sizes_only() -> None:
 def test_the_layout_does_not_depend_on_chance() -> None:
     boxes = scattered(200)
     assert lay_out(boxes, frame()) == lay_out(list(boxes), frame())
+
+
+def dense(height: int, width: int, first_row: int = 0, seed: int = 1) -> list[Box]:
+    """Small boxes everywhere below `first_row`, cut at the borders of cells."""
+    rng = np.random.default_rng(seed)
+    boxes = []
+    for y in range(first_row, height - 8, 24):
+        for x in range(0, width - 8, 24):
+            dy, dx = (int(n) for n in rng.integers(0, 16, 2))
+            if y // CELL_PX == (y + dy + 7) // CELL_PX and x // CELL_PX == (x + dx + 7) // CELL_PX:
+                boxes.append(Box(y + dy, x + dx, y + dy + 8, x + dx + 8))
+    return boxes
+
+
+@pytest.mark.parametrize("wraps", [(False, False), (True, True)])
+def test_where_damage_is_dense_whole_cells_cap_what_it_costs(wraps: tuple[bool, bool]) -> None:
+    boxes, where = dense(1024, 1536), frame(1024, 1536, wraps)
+    crops = lay_out(boxes, where)
+    assert sorted(i for crop in crops for i in crop.members) == list(range(len(boxes)))
+    assert sum(crop.read.area for crop in crops) <= 1.27 * 1024 * 1536
+    for crop in crops:
+        for i in crop.members:
+            assert crop.read.y0 + 16 <= boxes[i].y0 or (crop.read.y0 == 0 and not wraps[0])
+            assert boxes[i].x1 + 16 <= crop.read.x1 or (crop.read.x1 == 1536 and not wraps[1])
+
+
+def test_dense_cells_leave_the_crops_of_sparse_ones_as_they_are() -> None:
+    sparse, where = [Box(100, 100, 110, 110), Box(100, 900, 104, 960)], frame(1024, 1536)
+    alone = [crop.read for crop in lay_out(sparse, where)]
+    together = lay_out(sparse + dense(1024, 1536, first_row=512), where)
+    assert [crop.read for crop in together if crop.members[0] < 2] == alone
+    assert any(crop.read.height == where.cell_side for crop in together)
+
+
+def test_a_cell_with_a_deep_hole_is_left_as_it_is() -> None:
+    boxes, where = [Box(250, 250, 262, 262), *dense(1024, 1536)], frame(1024, 1536)
+    found = lay_out(boxes, where, frozenset({0}))
+    assert sorted(i for crop in found for i in crop.members) == list(range(len(boxes)))
+    assert all(crop.read.height != where.cell_side for crop in found if crop.read.y1 <= 512 and crop.read.x1 <= 512)
+    assert any(crop.read.height == where.cell_side for crop in found)
+
+
+def test_a_band_of_whole_cells_is_laid_out_like_the_picture() -> None:
+    boxes = dense(1024, 1536)
+    assert large._GRID_ROWS % CELL_PX == 0
+    assert large.NEAR_ROWS >= CELL_PX
+    band = [Box(b.y0 - 256, b.x0, b.y1 - 256, b.x1) for b in boxes if b.y0 >= 256]
+    picture = {crop.read for crop in lay_out(boxes, frame(1024, 1536)) if crop.read.y0 > 512}
+    found = {crop.read for crop in lay_out(band, frame(768, 1536))}
+    assert {Box(b.y0 - 256, b.x0, b.y1 - 256, b.x1) for b in picture} <= found
