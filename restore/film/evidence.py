@@ -40,6 +40,8 @@ _OPPONENTS = np.array([[1, 0, -1], [-0.5, 1, -0.5]], np.float32)
 _ONE_WITNESS = 0.5
 _AROUND = 0.05
 """How far around a pixel candidates of the neighbours count as recurring, of the height."""
+_AROUND_LEAST_PX = 24
+"""Specks of a few pixels are large in small frames, and two of them no region."""
 _MARK_SIGMAS = 4.0
 _OFTEN = 3.0
 _CHANCE = 0.14
@@ -224,7 +226,7 @@ def _colour_views(colours: Sequence[Colours], opinions: tuple[Opinion, Opinion])
 
 
 def _share_around(first: Holes, second: Holes) -> NDArray[np.float32]:
-    side = 2 * max(4, round(_AROUND * first.shape[0])) + 1
+    side = 2 * max(_AROUND_LEAST_PX, round(_AROUND * first.shape[0])) + 1
     return as_float32(cv2.blur(first.astype(np.float32) + second, (side, side))) * np.float32(0.5)
 
 
