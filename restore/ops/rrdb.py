@@ -10,9 +10,9 @@ before choosing, as speed over the official form (NCHW fp32, cat, mul, add), by 
     one dense block, one thread of a Sapphire Rapids without AMX, 64x64 (128x128), torch 2.14
     fp32  cat 1.22 (1.22)   slices of one buffer 1.19 (1.24)   preallocated cat 1.17 (1.34)   Winograd 2.18 (1.97)
     bf16  cat 0.73 (0.81)   slices of one buffer 0.72 (0.66)   preallocated cat 0.73 (0.82)
-    the whole network, one thread of a Zen 5, 64x64, torch 2.14; then with oneDNN held to AVX2, as on Zen 2 and 3
-    fp32  cat 1.26   Winograd 1.11
-    fp32  cat 1.12   Winograd 1.68
+    the whole network, one thread of a Zen 5, 64x64 (128x128), torch 2.14; then with oneDNN held to AVX2, as on Zen 2, 3
+    fp32  cat 1.26 (1.41)   Winograd 1.11 (0.92)
+    fp32  cat 1.12          Winograd 1.68
 
 Slices save nothing: `conv2d` copies a slice of a channels_last buffer before oneDNN sees it.  On Zen 5, MKL multiplies
 at half the speed (`cpu.convolves_quicker_than_mkl_multiplies`), so a quarter of the products is no gain.  On one Zen 4
