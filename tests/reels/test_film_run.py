@@ -215,6 +215,11 @@ def test_undo_remakes_a_video_with_its_other_segments_as_they_were(clip: Path, t
 
 def test_masks_are_written_corrected_and_obeyed(frames: Path, tmp_path: Path) -> None:
     masks, target = tmp_path / "masks", tmp_path / "out"
+    frames = Path(shutil.copytree(frames, tmp_path / "in"))  # what looks as in its neighbours stays, masked or not
+    harmed = pictures()[7]
+    harmed[20:30, 40:52] = 255
+    codes = (harmed.astype(np.float32) / 255 * 1023).round().astype(np.uint16)
+    (frames / "reel.1000.dpx").write_bytes(dpx_file(codes, 10, 1, big=True))
     code, events = run("detect", frames, masks, "--json")
     assert code == 0
     assert len(of(events, "mask")) == FRAMES
