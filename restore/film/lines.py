@@ -121,8 +121,9 @@ def _peaks(
     """Where bands (slopes, bands, W) add up to a line, most of them having it."""
     summed = as_float32(stretch.sum(axis=1) / stretch.shape[1] ** 0.5)
     strength = np.abs(summed)
-    # Lines themselves hardly count.
-    around = 1.25 * as_float32(cv2.blur(np.minimum(strength, _PLAIN_SIGMAS), (2 * _AROUND_PX + 1, 9)))
+    # In a narrow frame a line itself is much of what is around it.
+    most = _PLAIN_SIGMAS if strength.shape[1] < 4 * _AROUND_PX else np.inf
+    around = 1.25 * as_float32(cv2.blur(np.minimum(strength, most), (2 * _AROUND_PX + 1, 9)))
     summed = summed / np.maximum(around, 1)
     strength = np.abs(summed)
     best = strength.max(axis=0)
