@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from restore.batch.fsops import OutputRoot
 from restore.device import free_bytes
-from restore.errors import ImageError
+from restore.errors import ImageError, SetupError
 from restore.film.plan import Plan, Shot, to_toml
 from restore.film.prepared import reach_frames
 from restore.film.settings import deciding
@@ -25,6 +26,8 @@ from restore.reels.work import FILM_VERSION, Work
 from restore.reels.work_file import pack
 
 PLAN = "plan.toml"
+_SOURCE = "source.json"
+"""Which reel the result is made of."""
 _FRAME_COPIES = 60
 """Of a frame in single precision that a worker may hold at once: five frames, their greys, flows and versions."""
 _NETWORK_BYTES = 600 << 20
@@ -68,6 +71,7 @@ def restore_reel(work: Work, state: State, workers: int, report: Report, *, over
     same call goes on where it stopped.
     """
     with state.held():
+        _same_reel(work, state, overwrite=overwrite)
         work = replace(work, token=state.token(), undone=state.undone())
         if not overwrite:
             publish.refuse_strangers(work, state)
@@ -80,6 +84,24 @@ def restore_reel(work: Work, state: State, workers: int, report: Report, *, over
                 return _restored(work, state, pool, report)
         finally:
             _tidy(work)  # what a full disk or an impatient hand left half done
+
+
+def _same_reel(work: Work, state: State, *, overwrite: bool) -> None:
+    """SetupError when OUT was made of another source, unless it may be replaced; then nothing of that one stays undone.
+
+    A source that was moved, or copied with its times, is the same one, and so is one at the same place.
+    """
+    path = os.fsencode(work.source.path.absolute()).hex()
+    identity = hashlib.sha256(json.dumps(work.source.identity(0, 1 << 62)).encode()).hexdigest()
+    known = state.get(_SOURCE)
+    if known is not None and known["path"] != path and known["identity"] != identity:
+        if not overwrite:
+            raise SetupError(
+                f"{work.target}: it was made of {os.fsdecode(bytes.fromhex(known['path']))}, another reel than"
+                f" {work.source.path}: name another OUT, or give --overwrite"
+            )
+        state.set_undone({})
+    state.put(_SOURCE, {"path": path, "identity": identity})
 
 
 def _tidy(work: Work) -> None:

@@ -62,3 +62,27 @@ def test_a_kill_after_any_rename_of_a_video_loses_nothing(clip: Path, tmp_path: 
         assert rename < 40
     assert target.read_bytes() == reference.read_bytes()
     assert not list(tmp_path.glob(".*.part"))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_what_was_made_of_another_reel_is_not_replaced_unasked(frames: Path, tmp_path: Path) -> None:
+    first, second, moved = tmp_path / "first", tmp_path / "second", tmp_path / "moved"
+    target, fresh = tmp_path / "out", tmp_path / "fresh"
+    for folder, start in ((first, 0), (second, 3)):
+        folder.mkdir()
+        for number, path in enumerate(sorted(frames.iterdir())[start : start + 3]):
+            shutil.copy(path, folder / f"reel.{number}.dpx")
+    assert run("film", first, target, *SMALL)[0] == 0
+    assert run("undo", target, "--frame", "1")[0] == 0
+    taken_back = files(target)
+    assert run("film", second, target, *SMALL)[0] == 2
+    assert files(target) == taken_back
+    first.rename(moved)
+    assert run("film", moved, target, *SMALL)[0] == 0
+    assert files(target) == taken_back, "the same reel at another place goes on"
+    assert run("film", second, target, *SMALL, "--overwrite")[0] == 0
+    assert run("film", second, fresh, *SMALL)[0] == 0
+    assert files(target) == files(fresh), "nothing of the other reel stays undone"
