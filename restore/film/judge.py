@@ -21,35 +21,35 @@ from restore.film.dirt import FACTS
 Terms = NDArray[np.float64]
 
 _WEIGHTS: dict[str, float] = {
-    "peak": 2.928,
-    "contrast": 0.1023,
-    "size": -0.4542,
-    "thin": -0.5455,
-    "apart": 0.5172,
-    "apart shared": -0.8295,
-    "seen": 0.9844,
-    "seen elsewhere": 1.8376,
-    "beyond surroundings": 0.2607,
-    "recurring": -0.6549,
-    "apart x seen elsewhere": -0.0827,
-    "recurring x seen elsewhere": 1.6007,
+    "peak": 3.1061,
+    "contrast": -0.0212,
+    "size": -0.6514,
+    "thin": -0.7447,
+    "apart": 0.6254,
+    "apart shared": -0.7613,
+    "seen": 0.2713,
+    "seen elsewhere": 2.5776,
+    "beyond surroundings": 0.2565,
+    "recurring": -0.9434,
+    "apart x seen elsewhere": 0.1428,
+    "recurring x seen elsewhere": 1.0103,
 }
-_CONSTANT = -3.0072
+_CONSTANT = -2.6878
 _WEIGHTS_AT_ENDS: dict[str, float] = {
-    "peak": 3.1841,
-    "contrast": -0.3227,
-    "size": -0.9853,
-    "thin": -0.5428,
-    "apart": 0.4225,
-    "apart shared": -0.1751,
-    "seen": 1.2357,
-    "seen elsewhere": 1.8546,
-    "beyond surroundings": 0.2722,
-    "recurring": -0.8576,
-    "apart x seen elsewhere": 0.0826,
-    "recurring x seen elsewhere": 1.4616,
+    "peak": 3.3045,
+    "contrast": -0.2909,
+    "size": -1.0735,
+    "thin": -0.4945,
+    "apart": 0.4297,
+    "apart shared": -0.1636,
+    "seen": 0.9229,
+    "seen elsewhere": 2.013,
+    "beyond surroundings": 0.2637,
+    "recurring": -1.0437,
+    "apart x seen elsewhere": 0.0881,
+    "recurring x seen elsewhere": 1.5489,
 }
-_CONSTANT_AT_ENDS = -2.4894
+_CONSTANT_AT_ENDS = -2.5393
 """Where both neighbours lie on one side there are as many true ones as elsewhere and twice as many false ones, which is
 counted in here."""
 _STRICTER_AT_ENDS = 1.0
