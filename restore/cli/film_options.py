@@ -108,7 +108,7 @@ PolarityOption = Annotated[
 MaxSize = Annotated[
     float | None,
     typer.Option(
-        "--max-size", min=1, metavar="PX", show_default="1 % of the height", help="Largest diameter of a speck.",
+        "--max-size", min=1, metavar="PX", show_default="2 % of the height", help="Largest diameter of a speck.",
         rich_help_panel=REPAIR,
     ),
 ]  # fmt: skip

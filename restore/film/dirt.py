@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restore.film.evidence import FEW, Evidence, View
-from restore.film.working import Grey, Holes
+from restore.film.working import Grey, Holes, as_float32
 from restore.recipe import Polarity
 from restore.tiling import Box
 
@@ -33,6 +33,8 @@ _SURROUNDINGS_PX = 2
 _RING_PX = (2, 5)
 _RING_SHARE = 0.1
 _LARGEST_LOOKED_FOR_PX = 80
+_LARGEST, _LEAST_LARGEST_PX = 0.02, 10.0
+"""Diameter of a speck: of the height, and in small frames."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,11 @@ class DirtLaw:
     seed_sigmas: float = 3.5
     polarity: Polarity = Polarity.BOTH
     max_size_px: float | None = None
-    """Largest diameter of a compact blob (that of a disc of equal area); None: 1 % of the height.  Hairs, which are
+    """Largest diameter of a compact blob (that of a disc of equal area); None: 2 % of the height.  Hairs, which are
     thin, may have twice that."""
 
     def largest_px(self, height: int) -> float:
-        return self.max_size_px if self.max_size_px is not None else max(5.0, 0.01 * height)
+        return self.max_size_px if self.max_size_px is not None else max(_LEAST_LARGEST_PX, _LARGEST * height)
 
 
 FACTS = (
@@ -229,15 +231,30 @@ def _seen(
     """
     place = _around(box, _SURROUNDINGS_PX + 1, labels.shape)
     patch = view.current[place]
-    if max(patch.shape) > _LARGEST_LOOKED_FOR_PX:
-        return 0.0, 0.0
     here = (labels[place] == number).astype(np.uint8)
     counts = cv2.dilate(here, np.ones((2 * _SURROUNDINGS_PX + 1,) * 2, np.uint8)).astype(np.float32)
-    stands_out = max(min(float((((patch - side[place]) ** 2) * counts).sum()) for side in view.laid), 1e-9)
+    # Long hairs are looked for in smaller copies.
+    part = max(1, -(-max(patch.shape) // _LARGEST_LOOKED_FOR_PX))
+    small, weights = _smaller(patch, part), _smaller(counts, part)
+    stands_out = max(
+        min(float((((small - _smaller(side[place], part)) ** 2) * weights).sum()) for side in view.laid), 1e-9
+    )
 
     def least(sides: tuple[Grey, Grey], reach: int) -> float:
         around = _around(box, _SURROUNDINGS_PX + 1 + reach, labels.shape)
-        found = min(float(cv2.matchTemplate(side[around], patch, cv2.TM_SQDIFF, mask=counts).min()) for side in sides)
+        found = min(
+            float(cv2.matchTemplate(_smaller(side[around], part), small, cv2.TM_SQDIFF, mask=weights).min())
+            for side in sides
+        )
         return float(np.sqrt(max(0.0, found) / stands_out))
 
     return least(view.laid, near_px), least(view.sides, raw_px)
+
+
+def _smaller(values: NDArray[np.float32], part: int) -> NDArray[np.float32]:
+    """One of `part` pixels in each direction."""
+    if part == 1:
+        return values
+    height, width = values.shape
+    size = max(1, width // part), max(1, height // part)
+    return as_float32(cv2.resize(values, size, interpolation=cv2.INTER_AREA))

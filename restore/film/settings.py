@@ -55,7 +55,7 @@ class ShotSettings:
     """Grain is taken out."""
     polarity: Polarity = Polarity.BOTH
     max_size_px: float | None = None
-    """Largest diameter of a speck; None: 1 % of the height."""
+    """Largest diameter of a speck; None: 2 % of the height."""
     max_false: float = MAX_FALSE
     """False objects a frame that are put up with."""
     bar: float | None = None

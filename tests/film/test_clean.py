@@ -58,6 +58,16 @@ def test_a_clean_shot_has_next_to_no_false_objects() -> None:
     assert np.mean(counts) <= 2
 
 
+def test_a_hair_that_is_longer_than_what_is_looked_for_at_full_size_is_found() -> None:
+    frames = pan(5, size=(720, 960))
+    hair = np.zeros((720, 960), np.uint8)
+    cv2.polylines(hair, [np.int32([[180, 150], [230, 185], [260, 240], [310, 250]])], isClosed=False, color=1)
+    frames[2] = np.where(hair[..., None] > 0, np.float32(0.02), frames[2])
+    found = find(window_of(frames, 2), LAW)
+    assert found.holes[hair > 0].mean() > 0.9
+    assert found.holes.sum() < 6 * hair.sum()
+
+
 def crossed(frames: list[np.ndarray]) -> list[np.ndarray]:
     """A textured disc crosses the frames, quicker than the ground: parts of it and of the ground come and go."""
     y, x = np.mgrid[: frames[0].shape[0], : frames[0].shape[1]]
