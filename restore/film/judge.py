@@ -21,35 +21,35 @@ from restore.film.dirt import FACTS
 Terms = NDArray[np.float64]
 
 _WEIGHTS: dict[str, float] = {
-    "peak": 3.1061,
-    "contrast": -0.0212,
-    "size": -0.6514,
-    "thin": -0.7447,
-    "apart": 0.6254,
-    "apart shared": -0.7613,
-    "seen": 0.2713,
-    "seen elsewhere": 2.5776,
-    "beyond surroundings": 0.2565,
-    "recurring": -0.9434,
-    "apart x seen elsewhere": 0.1428,
-    "recurring x seen elsewhere": 1.0103,
+    "peak": 2.802,
+    "contrast": -0.0598,
+    "size": -0.8915,
+    "thin": -0.2004,
+    "apart": 0.6317,
+    "apart shared": -0.7006,
+    "seen": 0.7468,
+    "seen elsewhere": 2.2548,
+    "beyond surroundings": 0.2724,
+    "recurring": -1.0778,
+    "apart x seen elsewhere": 0.0903,
+    "recurring x seen elsewhere": 1.0186,
 }
-_CONSTANT = -2.6878
+_CONSTANT = -1.611
 _WEIGHTS_AT_ENDS: dict[str, float] = {
-    "peak": 3.3045,
-    "contrast": -0.2909,
-    "size": -1.0735,
-    "thin": -0.4945,
-    "apart": 0.4297,
-    "apart shared": -0.1636,
-    "seen": 0.9229,
-    "seen elsewhere": 2.013,
-    "beyond surroundings": 0.2637,
-    "recurring": -1.0437,
-    "apart x seen elsewhere": 0.0881,
-    "recurring x seen elsewhere": 1.5489,
+    "peak": 3.1995,
+    "contrast": -0.2709,
+    "size": -1.2708,
+    "thin": -0.0253,
+    "apart": 0.5459,
+    "apart shared": -0.2174,
+    "seen": 1.0552,
+    "seen elsewhere": 2.1782,
+    "beyond surroundings": 0.2808,
+    "recurring": -1.1491,
+    "apart x seen elsewhere": 0.0066,
+    "recurring x seen elsewhere": 1.2431,
 }
-_CONSTANT_AT_ENDS = -2.5393
+_CONSTANT_AT_ENDS = -2.0345
 """Where both neighbours lie on one side there are as many true ones as elsewhere and twice as many false ones, which is
 counted in here."""
 _STRICTER_AT_ENDS = 1.0
