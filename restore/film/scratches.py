@@ -3,8 +3,9 @@
 Where the scene moves sideways, it is taken away: of a frame less its neighbours, laid over it by optical flow, grain
 is left, and what is in the film and not in the scene.  Lines are looked for in that, and must be there in the
 neighbours, too, when the frame is taken away from them.  So a faint scratch is found in the middle of upright texture,
-and an upright edge of the scene is none.  Where nothing moves sideways, a pole and a scratch look alike: there a line
-must be plain in single frames, several of them.
+and an upright edge of the scene is none.  Where the scene creeps, so that a line
+lies over itself in the neighbours, it must be in all frames at one place.  Where nothing moves sideways, a pole and a
+scratch look alike: there a line must be plain in single frames, several of them.
 """
 
 from __future__ import annotations
@@ -40,10 +41,19 @@ _SEEN_BACK = 0.5
 _MOVES_PX = 1.5
 """How far the scene must move sideways between two frames for its lines to go away."""
 _SAME_PX = 2
+_CREEPS_PX = (1.75, 8.0)
+"""How far a creeping scene moves sideways from the first of five frames to the last."""
+_FLOWS_PX = 24
+_STAYS_PX, _STAYS_PART = 1.0, 0.3
+"""How far a line may be off from frame to frame, and as a part of what the scene moves in all."""
+_STAYING = 0.6
+"""Part of the sigmas for a line that stays where it is in all frames while the scene creeps on."""
 _MOSTLY = 0.5
 _GOES_ON_SIGMAS = 1.2
 """A line goes on where this much of it is seen, in the mean of five bands."""
 _LEFT_PART = 0.3
+_STANDING = 0.8
+"""Part of the sigmas that a line through the whole height must have in the mean of several single frames."""
 _STANDS_SIGMAS = 3.0
 """A line that stands out in single frames, but less than this from a scene that moves on behind it, is the scene's."""
 
@@ -110,11 +120,16 @@ def scratches_in(window: Sequence[Look], at: int, law: ScratchLaw) -> list[Line]
             found = [one for one in found if _is_seen(bands[one.width_px], one, side.flow, reach_px, law)]
     grey = grey_of(window[at].frame)
     found = [line for line in found if _is_left(line, grey, sides)]
-    for line in standing:
+    for line in [*standing, *_staying(window, at, sides, law)]:
         if any(abs(line.x - other.x) <= law.stays_px for other in found):
             continue
-        if not _moves_along(line, moves) or (
-            _along(measured[line.width_px], line, height, _SAME_PX) >= _STANDS_SIGMAS and _is_left(line, grey, sides)
+        if (
+            line not in standing
+            or not _moves_along(line, moves)
+            or (
+                _along(measured[line.width_px], line, height, _SAME_PX) >= _STANDS_SIGMAS
+                and _is_left(line, grey, sides)
+            )
         ):
             found.append(line)
     return sorted((_stretched(line, grey, measured[line.width_px]) for line in found), key=lambda line: line.x)
@@ -239,6 +254,40 @@ def _standing(window: Sequence[Look], at: int, law: ScratchLaw) -> list[Line]:
                 nearest = min(same, key=lambda o: abs(o.x - x))
                 total, frames, x = total + abs(nearest.score), frames + 1, nearest.x
                 near += way
-        if frames >= min(law.frames, len(window)) and total / frames >= law.sigmas * _needs(line):
+        if frames >= min(law.frames, len(window)) and total / frames >= law.sigmas * (
+            _STANDING if line.whole else _SHORT_NEEDS
+        ):
             confirmed.append(line)
     return confirmed
+
+
+def _staying(window: Sequence[Look], at: int, sides: Sequence[_Side], law: ScratchLaw) -> list[Line]:
+    """Lines that are at one place in all five frames, while the scene creeps away under them."""
+    if len(window) <= law.frames or not 0 < at < len(window) - 1:
+        return []
+    height, width = window[at].frame.shape[:2]
+    staying = []
+    for line in window[at].lines:
+        # Flow follows a plain scratch: the scene's is that beside it.
+        rows = np.arange(line.top, line.bottom)
+        columns = np.rint(line.at(rows.astype(np.float32), height)).astype(int) + np.array([[-_FLOWS_PX], [_FLOWS_PX]])
+        went = (sides[0].flow - sides[1].flow)[rows, np.clip(columns, 0, width - 1), 0]
+        creeps_px = abs(float(np.median(went)))
+        if not _CREEPS_PX[0] <= creeps_px <= _CREEPS_PX[1]:
+            continue
+        same = [_same(look, line) for look in window]
+        stays = [one for one in same if one is not None]
+        if len(stays) < len(window):
+            continue
+        goes_px = sum(one.x for one in stays[-2:]) / 2 - sum(one.x for one in stays[:2]) / 2
+        if abs(goes_px) > _STAYS_PART * creeps_px:
+            continue
+        if sum(abs(one.score) for one in stays) / len(stays) >= _STAYING * law.sigmas * _needs(line):
+            staying.append(line)
+    return staying
+
+
+def _same(look: Look, line: Line) -> Line | None:
+    """The line of another frame that is next to where `line` is."""
+    near = [one for one in look.lines if abs(one.x - line.x) <= _STAYS_PX and one.score * line.score > 0]
+    return min(near, key=lambda one: abs(one.x - line.x), default=None)

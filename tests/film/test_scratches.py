@@ -97,6 +97,17 @@ def test_a_pole_that_moves_with_the_scene_is_no_scratch() -> None:
     assert scratches_in(looks, 2, LAW) == []
 
 
+def test_what_stays_while_the_scene_creeps_is_believed_sooner() -> None:
+    found = []
+    for step_px in (0.0, 0.7):
+        creeping = pan(5, (step_px, 0.3), grain=0.02, size=(480, 640))
+        marked = plant(creeping, Planting(scratches=(Scratch(0.75, 0.017, 2.5),)), [], seed=9)
+        lines = scratches_in([lines_of(one.frame) for one in marked], 2, LAW)
+        found.append([round(line.x / 640, 2) for line in lines])
+    assert found == [[], [0.75]]
+    assert scratches_in([lines_of(frame) for frame in woven(5, 0.7, pole=0.08)], 2, LAW) == []
+
+
 def test_what_lies_beyond_black_comes_back_from_around() -> None:
     dark = [np.clip(frame - 0.35, 0, 1) for frame in CLEAN]
     damaged = list(plant(dark, Planting(scratches=(Scratch(0.5, -0.15, 3.0),)), [], seed=9))
