@@ -49,7 +49,7 @@ demo: $(READY)
 	$(BIN)/restore inpaint examples/holes $(DEMO)/holes --holes 'key:#ff00ff'
 	$(BIN)/restore verify $(DEMO)/photos
 	$(BIN)/restore sheet examples/photos $(DEMO)/photos $(DEMO)/repaired.png
-	$(BIN)/restore film examples/film/reel.mkv $(DEMO)/reel.mkv --review $(DEMO)/film-pages
+	$(BIN)/restore film examples/film/reel.mkv $(DEMO)/reel.mkv --max-size 12 --review $(DEMO)/film-pages
 	$(BIN)/restore upscale examples/textures $(DEMO)/textures --model $(DEMO_MODEL)
 	$(BIN)/restore sheet examples/textures $(DEMO)/textures $(DEMO)/before-after.png
 	@echo
