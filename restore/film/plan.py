@@ -158,8 +158,8 @@ def from_toml(text: str, name: str) -> Plan:
         usual = _settings_of(data.get("settings", {}), ShotSettings(), name)
         shots = tuple(
             Shot(
-                int(one["first"]),
-                int(one["last"]),
+                _whole(one["first"]),
+                _whole(one["last"]),
                 str(one.get("change", "cut")),
                 _settings_of({k: v for k, v in one.items() if k not in ("first", "last", "change")}, usual, name),
             )
@@ -168,10 +168,10 @@ def from_toml(text: str, name: str) -> Plan:
         how = data["fields"]
         return Plan(
             source=str(data["source"]),
-            first=int(data["frames"][0]),
-            last=int(data["frames"][1]),
-            size=(int(data["size"][0]), int(data["size"][1])),
-            fields=Fields(Method(how["method"]), str(how["order"]), int(how["source_frames"]), "as the plan says"),
+            first=_whole(data["frames"][0]),
+            last=_whole(data["frames"][1]),
+            size=(_whole(data["size"][0]), _whole(data["size"][1])),
+            fields=Fields(Method(how["method"]), str(how["order"]), _whole(how["source_frames"]), "as the plan says"),
             colour=_colour_of(data, name),
             shots=shots,
             damage={int(number): str(reason) for number, reason in data.get("damage", {}).items()},
@@ -253,6 +253,13 @@ def _boxes_of(rows: Any, name: str) -> tuple[Box, ...]:
             raise SetupError(f"{name}: exclude has {row!r}: write boxes as [left, top, right, bottom], whole pixels")
         boxes.append(Box(row[1], row[0], row[3], row[2]))
     return tuple(boxes)
+
+
+def _whole(value: object) -> int:
+    """TypeError when it isn't: half a frame is a slip."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{value!r} is no whole number")
+    return value
 
 
 def _is_number(value: object) -> bool:

@@ -157,6 +157,7 @@ def test_shots_without_settings_of_their_own_are_short_in_the_file() -> None:
         ("exclude = []", "exclude = 7", "left, top, right, bottom"),
         ("[[shot]]", "[[shots]]", "it says shots, but there is only version, source"),
         ("size = ", "# size = ", "size is missing"),
+        ("last = 86499", "last = 86499.5", "86499.5 is no whole number"),
     ],
 )
 def test_a_slip_of_the_pen_is_named_with_what_may_stand_there(line: str, instead: str, says: str) -> None:
