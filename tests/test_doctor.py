@@ -13,7 +13,8 @@ from restore.doctor import examine
 def test_every_question_of_a_bug_report_is_answered() -> None:
     facts = examine()
     values = {(fact.section, fact.name): fact.value for fact in facts}
-    assert {fact.section for fact in facts} == {"versions", "libraries", "devices", "kernels", "cpu", "models"}
+    sections = {"versions", "libraries", "devices", "kernels", "cpu", "models", "colour"}
+    assert {fact.section for fact in facts} == sections
     assert values["versions", "restore"] == __version__
     assert values["kernels", "masked_conv2d on cpu"] == ops.kernels("cpu")["masked_conv2d"]
     assert values["devices", "cpu"].startswith("CPU, ")
