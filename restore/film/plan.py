@@ -79,10 +79,6 @@ class Plan:
                 f"{self.source}: the plan's shots end with frame {expected - 1}, its frames with {self.last}"
             )
 
-    def shot_of(self, number: int) -> Shot:
-        """The shot that has frame `number`."""
-        return next(shot for shot in self.shots if shot.first <= number <= shot.last)
-
     def with_settings(self, change: Mapping[str, Any]) -> Plan:
         """The plan with these settings in every shot."""
         if not change:
