@@ -135,6 +135,13 @@ def scratches_in(window: Sequence[Look], at: int, law: ScratchLaw) -> list[Line]
     return sorted((_stretched(line, grey, measured[line.width_px]) for line in found), key=lambda line: line.x)
 
 
+def _places(line: Line, shape: tuple[int, ...], off_px: int = 0) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Rows and columns of the pixels along a line, or beside it, in a picture (H, W, ...)."""
+    rows = np.arange(line.top, line.bottom)
+    columns = np.rint(line.at(rows.astype(np.float32), shape[0])).astype(int) + off_px
+    return rows, np.clip(columns, 0, shape[1] - 1)
+
+
 def _needs(line: Line) -> float:
     return 1 if line.whole else _SHORT_NEEDS
 
@@ -172,9 +179,8 @@ def _is_seen(bands: Bands, line: Line, flow: Flow, reach_px: float, law: Scratch
 
     It must be nearer to where it was than to where the scene has gone: of a pole, too, warping leaves a little.
     """
-    height, width = flow.shape[:2]
-    rows = np.arange(line.top, line.bottom)
-    columns = np.clip(np.rint(line.at(rows.astype(np.float32), height)), 0, width - 1).astype(int)
+    height = len(flow)
+    rows, columns = _places(line, flow.shape)
     went_px = float(np.median(np.abs(flow[rows, columns, 0])))
     here = _along(bands, line, height, max(1.0, min(reach_px, went_px / 2)))
     # A line of the other sign, which the frame itself had alone, has a shadow at its sides.
@@ -216,9 +222,7 @@ def _moves_along(line: Line, moves: Bands) -> bool:
 
 def _is_left(line: Line, grey: Grey, sides: Sequence[_Side]) -> bool:
     """Whether most of a line is left without the scene: of a pole that moves, warping leaves a little."""
-    height, width = grey.shape
-    rows = np.arange(line.top, line.bottom)
-    columns = np.clip(np.rint(line.at(rows.astype(np.float32), height)), 0, width - 1).astype(int)
+    rows, columns = _places(line, grey.shape)
     away = np.minimum(*(np.abs(side.flow[rows, columns, 0]) for side in sides)) >= _MOVES_PX
     if away.sum() < BAND_ROWS:
         return True
@@ -265,13 +269,12 @@ def _staying(window: Sequence[Look], at: int, sides: Sequence[_Side], law: Scrat
     """Lines that are at one place in all five frames, while the scene creeps away under them."""
     if len(window) <= law.frames or not 0 < at < len(window) - 1:
         return []
-    height, width = window[at].frame.shape[:2]
+    going = sides[0].flow[..., 0] - sides[1].flow[..., 0]
     staying = []
     for line in window[at].lines:
         # Flow follows a plain scratch: the scene's is that beside it.
-        rows = np.arange(line.top, line.bottom)
-        columns = np.rint(line.at(rows.astype(np.float32), height)).astype(int) + np.array([[-_FLOWS_PX], [_FLOWS_PX]])
-        went = (sides[0].flow - sides[1].flow)[rows, np.clip(columns, 0, width - 1), 0]
+        beside = [_places(line, going.shape, off_px) for off_px in (-_FLOWS_PX, _FLOWS_PX)]
+        went = np.concatenate([going[place] for place in beside])
         creeps_px = abs(float(np.median(went)))
         if not _CREEPS_PX[0] <= creeps_px <= _CREEPS_PX[1]:
             continue

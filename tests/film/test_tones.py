@@ -145,7 +145,9 @@ def test_a_space_from_which_nothing_leads_back_is_refused(tmp_path: Path) -> Non
 
 def stored_in(space: ocio.Space, light: np.ndarray) -> np.ndarray:
     """Light with the primaries of sRGB, as `space` stores it."""
-    library = pytest.importorskip("PyOpenColorIO")
+    library = pytest.importorskip(
+        "PyOpenColorIO", reason="colour spaces by name need OpenColorIO: pip install opencolorio"
+    )
     way = library.Config.CreateFromFile(space.config).getProcessor("Linear Rec.709 (sRGB)", space.name)
     stored = light.copy()
     way.getDefaultCPUProcessor().applyRGB(stored)

@@ -87,7 +87,7 @@ def test_files_that_openimageio_wrote_read_as_it_meant(
 def test_openimageio_and_ffmpeg_read_our_test_files_alike(
     bits: int, channels: int, packing: int, big: bool, tmp_path: Path
 ) -> None:
-    av = pytest.importorskip("av")
+    av = pytest.importorskip("av", reason="video needs PyAV: pip install av")
     codes = some_codes(bits, channels)
     path = tmp_path / "made.dpx"
     path.write_bytes(dpx_file(codes, bits, packing, big=big))

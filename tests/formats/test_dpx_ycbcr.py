@@ -36,7 +36,7 @@ def scan_of(path: Path, bits: int, descriptor: int, codes: np.ndarray | None = N
 
 @pytest.mark.parametrize("descriptor", [100, 102])
 def test_ffmpeg_finds_the_same_samples(descriptor: int, tmp_path: Path) -> None:
-    av = pytest.importorskip("av")
+    av = pytest.importorskip("av", reason="video needs PyAV: pip install av")
     native = scan_of(tmp_path / "one.dpx", 8, descriptor)
     assert native.sampled is not None
     with av.open(str(tmp_path / "one.dpx"), format="dpx_pipe") as container:
